@@ -1,0 +1,189 @@
+"""Pulsing: distributed actors for Python. ``import pulsing as pul``.
+
+Decorate a class with `remote`, `init` a node, and ``await`` what its instances do, wherever they
+live. This module only names the public surface; everything behind it is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pulsing._version import __version__
+
+if TYPE_CHECKING:
+    from pulsing.actor import sync as sync
+    from pulsing.actor.api import (
+        actor_system,
+        get_system,
+        init,
+        is_initialized,
+        mount,
+        refer,
+        resolve,
+        run,
+        running,
+        shutdown,
+        spawn,
+        unmount,
+    )
+    from pulsing.actor.call import Call, StreamCall, Tell
+    from pulsing.actor.context import ActorContext, current
+    from pulsing.actor.deadline import deadline
+    from pulsing.actor.declare import method
+    from pulsing.actor.handles import MethodHandle, StreamHandle
+    from pulsing.actor.message import Message, StreamMessage, StreamWriter
+    from pulsing.actor.proxy import ActorProxy
+    from pulsing.actor.refs import ActorRef
+    from pulsing.actor.remote import Actor, remote
+    from pulsing.actor.system import ActorSystem
+    from pulsing.addresses import ActorAddress
+    from pulsing.config import SystemConfig
+    from pulsing.errors import (
+        ActorNotFound,
+        ActorStopped,
+        ConnectionLost,
+        DeadlineExceeded,
+        Delivery,
+        MailboxFull,
+        MessageTooLarge,
+        NameTaken,
+        NodeUnreachable,
+        NotAuthenticated,
+        ProtocolMismatch,
+        PulsingActorError,
+        PulsingBusinessError,
+        PulsingError,
+        PulsingRuntimeError,
+        PulsingSystemError,
+        PulsingTimeoutError,
+        PulsingUnsupportedError,
+        WireError,
+    )
+    from pulsing.ids import ActorId
+
+_EXPORTS = {
+    "pulsing.actor": ("sync",),
+    "pulsing.actor.api": (
+        "actor_system",
+        "get_system",
+        "init",
+        "is_initialized",
+        "mount",
+        "refer",
+        "resolve",
+        "run",
+        "running",
+        "shutdown",
+        "spawn",
+        "unmount",
+    ),
+    "pulsing.actor.call": ("Call", "StreamCall", "Tell"),
+    "pulsing.actor.context": ("ActorContext", "current"),
+    "pulsing.actor.deadline": ("deadline",),
+    "pulsing.actor.declare": ("method",),
+    "pulsing.actor.handles": ("MethodHandle", "StreamHandle"),
+    "pulsing.actor.message": ("Message", "StreamMessage", "StreamWriter"),
+    "pulsing.actor.proxy": ("ActorProxy",),
+    "pulsing.actor.refs": ("ActorRef",),
+    "pulsing.actor.remote": ("Actor", "remote"),
+    "pulsing.actor.system": ("ActorSystem",),
+    "pulsing.addresses": ("ActorAddress",),
+    "pulsing.config": ("SystemConfig",),
+    "pulsing.errors": (
+        "ActorNotFound",
+        "ActorStopped",
+        "ConnectionLost",
+        "DeadlineExceeded",
+        "Delivery",
+        "MailboxFull",
+        "MessageTooLarge",
+        "NameTaken",
+        "NodeUnreachable",
+        "NotAuthenticated",
+        "ProtocolMismatch",
+        "PulsingActorError",
+        "PulsingBusinessError",
+        "PulsingError",
+        "PulsingRuntimeError",
+        "PulsingSystemError",
+        "PulsingTimeoutError",
+        "PulsingUnsupportedError",
+        "WireError",
+    ),
+    "pulsing.ids": ("ActorId",),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+_SUBMODULES = frozenset({"config", "core", "errors", "exceptions", "ids", "testing", "wire"})
+
+__all__ = [
+    "Actor",
+    "ActorAddress",
+    "ActorContext",
+    "ActorId",
+    "ActorNotFound",
+    "ActorProxy",
+    "ActorRef",
+    "ActorStopped",
+    "ActorSystem",
+    "Call",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "Delivery",
+    "MailboxFull",
+    "Message",
+    "MessageTooLarge",
+    "MethodHandle",
+    "NameTaken",
+    "NodeUnreachable",
+    "NotAuthenticated",
+    "ProtocolMismatch",
+    "PulsingActorError",
+    "PulsingBusinessError",
+    "PulsingError",
+    "PulsingRuntimeError",
+    "PulsingSystemError",
+    "PulsingTimeoutError",
+    "PulsingUnsupportedError",
+    "StreamCall",
+    "StreamHandle",
+    "StreamMessage",
+    "StreamWriter",
+    "SystemConfig",
+    "Tell",
+    "WireError",
+    "__version__",
+    "actor_system",
+    "current",
+    "deadline",
+    "get_system",
+    "init",
+    "is_initialized",
+    "method",
+    "mount",
+    "refer",
+    "remote",
+    "resolve",
+    "run",
+    "running",
+    "shutdown",
+    "spawn",
+    "sync",
+    "unmount",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home == "pulsing.actor":
+        value: Any = import_module(f"{home}.{name}")
+    elif home is not None:
+        value = getattr(import_module(home), name)
+    elif name in _SUBMODULES:
+        value = import_module(f"pulsing.{name}")
+    else:
+        raise AttributeError(f"module 'pulsing' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_SUBMODULES})

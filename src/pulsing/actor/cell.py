@@ -1,0 +1,418 @@
+"""A cell: one actor, as the runtime sees it. No task, no lock, no queue while it is idle.
+
+Two things hold the mailbox back: as many messages waiting inside the actor's code as
+``max_concurrency`` allows, and code in a worker thread (`Cell.exclusive`). Whoever ends such a
+hold calls `Cell.reschedule`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from pulsing.actor.invocation import CANCELLED, FINISHED, RUNNING, Invocation
+from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
+from pulsing.actor.mailbox import Admission, OnFull, admission
+from pulsing.actor.methods import Executor
+from pulsing.actor.reply import Signal
+from pulsing.actor.threads import Batch, Job
+from pulsing.errors import ActorStopped, Delivery, MailboxFull
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator, Iterable
+
+    from pulsing.actor.dispatcher import Dispatcher
+    from pulsing.actor.methods import MethodTable
+    from pulsing.ids import ActorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOptions:
+    """How an actor takes its messages.
+
+    Attributes:
+        max_concurrency: messages that may be inside the actor's code at a time, each but one
+            waiting at an ``await``. 1 makes it strictly one message after another.
+        mailbox_size: messages that may wait. Higher takes bursts and memory.
+        on_full: what a sender gets when as many wait.
+        executor: where ``def`` methods run, unless they say otherwise.
+        stream_buffer: items a stream may be ahead of its consumer, unless the method or the
+            caller says otherwise. Higher smooths bursts and takes memory.
+    """
+
+    max_concurrency: int = 1000
+    mailbox_size: int = 10_000
+    on_full: OnFull = OnFull.WAIT
+    executor: Executor = Executor.THREAD
+    stream_buffer: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrency", "mailbox_size", "stream_buffer"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+
+
+class Turn(Enum):
+    """Whether the dispatcher knows that a cell has something to do."""
+
+    IDLE = "idle"
+    """Nothing waits in its mailbox."""
+    READY = "ready"
+    """It is in the dispatcher's queue."""
+    HELD = "held"
+    """Messages may wait, but must not start now."""
+
+
+_IDLE: Final = Turn.IDLE
+_READY: Final = Turn.READY
+_HELD: Final = Turn.HELD
+
+
+class Cell:
+    """The runtime state of one actor.
+
+    Attributes:
+        instance: the user's object.
+        table: its methods.
+        actor_id: its exact identity.
+        name: its public name, or None.
+        state: how far its life has come.
+        mailbox: messages not started, or None while there are none.
+        parked: messages for which the mailbox has no room, or None.
+        active: messages that wait inside its code.
+        exclusive: its code runs in a worker thread; nothing else of it may run.
+        withdrawn: messages in the mailbox that need not be handled any more.
+        job: what runs in the worker thread.
+        context: the context variables every message starts with: those of the ``spawn`` call,
+            and what ``on_start`` set.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_gate",
+        "_limit",
+        "_running",
+        "active",
+        "actor_id",
+        "context",
+        "dispatcher",
+        "exclusive",
+        "instance",
+        "job",
+        "mailbox",
+        "name",
+        "options",
+        "parked",
+        "state",
+        "stopping",
+        "table",
+        "turn",
+        "withdrawn",
+    )
+
+    def __init__(
+        self,
+        instance: object,
+        table: MethodTable,
+        *,
+        actor_id: ActorId,
+        name: str | None,
+        options: CellOptions,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self.instance = instance
+        self.table = table
+        self.actor_id = actor_id
+        self.name = name
+        self.options = options
+        self.dispatcher = dispatcher
+        self.context: Context = copy_context()
+        self.state = CellState.STARTING
+        self.turn = _HELD
+        self.mailbox: deque[Invocation] | None = None
+        self.parked: deque[Invocation] | None = None
+        self.active = 0
+        self.exclusive = False
+        self.withdrawn = 0
+        self.job: Job | None = None
+        self.stopping: Stopping | None = None
+        self._gate: list[Signal] | None = None
+        self._limit = options.mailbox_size
+        self._running: set[Invocation] | None = None
+
+    def __repr__(self) -> str:
+        kind = type(self.instance).__name__
+        return f"<Cell {self.label} {kind} {self.state.value} queued={self.queued}>"
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages to people."""
+        return self.name or str(self.actor_id)
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be started."""
+        waiting = len(self.mailbox) if self.mailbox else 0
+        return waiting + (len(self.parked) if self.parked else 0) - self.withdrawn
+
+    @property
+    def running(self) -> tuple[Invocation, ...]:
+        """Messages that wait inside its code."""
+        return tuple(self._running or ())
+
+    # --- arriving
+
+    def deliver(self, invocation: Invocation) -> bool:
+        """Take a message. Its code never runs inside this call.
+
+        Returns:
+            True when the mailbox took it. False when it is parked, then ``accepted`` follows once
+            there is room; or when it was refused, then ``fail`` was called.
+        """
+        mailbox = self.mailbox
+        dispatcher = self.dispatcher
+        if mailbox is None:
+            if not self._limit:
+                return self._deliver_at_bound(invocation)
+            spare = dispatcher.spare_mailboxes
+            mailbox = spare.pop() if spare else deque[Invocation]()
+            self.mailbox = mailbox
+        elif len(mailbox) >= self._limit:
+            return self._deliver_at_bound(invocation)
+        mailbox.append(invocation)
+        if self.turn is _IDLE:
+            self.turn = _READY
+            dispatcher.ready.append(self)
+            if not dispatcher.scheduled:
+                dispatcher.schedule()
+        elif self.turn is _HELD:
+            dispatcher.deadlines.watch(invocation)
+        return True
+
+    def _deliver_at_bound(self, invocation: Invocation) -> bool:
+        options = self.options
+        if self.state not in _ACCEPTING:
+            self.refuse(invocation)
+            return False
+        if self.withdrawn:
+            self._purge()
+            return self.deliver(invocation)
+        parked = self.parked
+        verdict = admission(
+            options.on_full,
+            patient=invocation.patient,
+            parked=len(parked) if parked is not None else 0,
+            mailbox_size=options.mailbox_size,
+        )
+        if verdict is Admission.PARK:
+            if parked is None:
+                parked = self.parked = deque()
+            parked.append(invocation)
+            self._limit = 0  # order: who comes later must not overtake
+            self.dispatcher.deadlines.watch(invocation)
+        else:
+            invocation.drop()
+            invocation.fail(
+                MailboxFull(
+                    f"the mailbox of {self.label} is full ({options.mailbox_size} messages); "
+                    "send slower, or raise mailbox_size"
+                )
+            )
+        return False
+
+    def _purge(self) -> None:
+        """Take withdrawn messages out, so that they take no room."""
+        for queue in (self.mailbox, self.parked):
+            if queue:
+                alive = [each for each in queue if each.stage is not FINISHED]
+                queue.clear()
+                queue.extend(alive)
+        self.withdrawn = 0
+        self.admit()
+
+    def admit(self) -> None:
+        """Move parked messages into the mailbox while there is room."""
+        parked = self.parked
+        if parked is None:
+            return
+        mailbox = self.mailbox
+        if mailbox is None:
+            mailbox = self.mailbox = deque()
+        size = self.options.mailbox_size
+        while parked and len(mailbox) < size:
+            invocation = parked.popleft()
+            mailbox.append(invocation)
+            if invocation.stage is not FINISHED:
+                invocation.accepted()
+        if not parked:
+            self.parked = None
+            if self.state in _ACCEPTING:
+                self._limit = size
+
+    def refuse(self, invocation: Invocation) -> None:
+        """Answer a message that was not started: the actor has stopped."""
+        if invocation.stage is not FINISHED:
+            invocation.drop()
+            error = f"actor {self.label} has stopped; the call was not started"
+            invocation.fail(ActorStopped(error, delivered=Delivery.NO))
+
+    # --- scheduling
+
+    def reschedule(self) -> None:
+        """Decide what comes next for the mailbox, after a visit and whenever a hold ended."""
+        if self._gate is not None and not self.exclusive:
+            self._open_gate()
+        if self.parked is not None:
+            self.admit()
+        mailbox = self.mailbox
+        if not mailbox:
+            self.turn = _IDLE
+            if mailbox is not None:
+                self.mailbox = None
+                self.dispatcher.recycle(mailbox)
+            if self.stopping is not None:
+                self.stopping.look(self)
+        elif self.exclusive or self.active >= self.options.max_concurrency:
+            self.hold()
+        else:
+            self.turn = _READY
+            dispatcher = self.dispatcher
+            dispatcher.ready.append(self)
+            if not dispatcher.scheduled:
+                dispatcher.schedule()
+
+    def hold(self) -> None:
+        """Nothing may start now. What waits meanwhile may run out of time."""
+        self.turn = _HELD
+        watch = self.dispatcher.deadlines.watch
+        for invocation in reversed(self.mailbox or ()):
+            if invocation.watched:
+                break
+            watch(invocation)
+
+    def entered(self, invocation: Invocation, context: Context) -> None:
+        """A message's code waits for something."""
+        self.active += 1
+        invocation.context = context
+        if self._running is None:
+            self._running = set()
+        self._running.add(invocation)
+        if not invocation.watched:
+            self.dispatcher.deadlines.watch(invocation)
+
+    def left(self, invocation: Invocation) -> None:
+        """The code of a message that had `entered` has ended."""
+        self.active -= 1
+        assert self._running is not None
+        self._running.discard(invocation)
+        invocation.drop()
+        if self.turn is not _READY and not self.exclusive:
+            self.reschedule()
+
+    # --- exclusive code
+
+    def gate(self) -> Generator[Any, None, None]:
+        """Wait until the code in the worker thread has ended; look again afterwards."""
+        signal = Signal(self.dispatcher, patient=True)
+        if self._gate is None:
+            self._gate = []
+        self._gate.append(signal)
+        if self.job is not None:
+            self.job.interrupted = True
+        yield from signal.wait()
+
+    def occupy(self, job: Job) -> None:
+        """Run a job in a worker thread; nothing else of the actor runs meanwhile."""
+        assert not self.exclusive
+        self.exclusive = True
+        self.job = job
+        job.interrupted = self._gate is not None
+        self.dispatcher.threads.submit(job)
+
+    def vacate(self, unstarted: Iterable[Invocation] = ()) -> None:
+        """The job has ended.
+
+        Args:
+            unstarted: messages it was handed and did not start, in order.
+        """
+        # In turn: after a step of a stream, the mailbox; after that, the other streams and methods.
+        mailbox_first = self._gate is not None and type(self.job) is not Batch
+        self.exclusive = False
+        self.job = None
+        for invocation in reversed(tuple(unstarted)):
+            self._take_back(invocation)
+        if mailbox_first and self.mailbox and self.active < self.options.max_concurrency:
+            if self.turn is not _READY:
+                self.turn = _READY
+                self.dispatcher.ready.append(self)
+            return
+        if self.turn is not _READY:
+            self.reschedule()
+        elif self._gate is not None:
+            self._open_gate()
+
+    def _open_gate(self) -> None:
+        waiting, self._gate = self._gate, None
+        for signal in waiting or ():
+            signal.fire()
+
+    def _take_back(self, invocation: Invocation) -> None:
+        if invocation.stage is CANCELLED:
+            invocation.drop()
+        elif invocation.stage is RUNNING and self.state in _SERVING:
+            invocation.requeue()
+            if self.mailbox is None:
+                self.mailbox = deque()
+            self.mailbox.appendleft(invocation)
+        else:
+            self.refuse(invocation)
+
+    # --- life
+
+    def advance(self, event: CellEvent) -> None:
+        """Follow the table of states; see `pulsing.actor.lifecycle`."""
+        self.state = next_state(self.state, event)
+        if self.state not in _ACCEPTING:
+            self._limit = 0
+
+    def is_idle(self) -> bool:
+        """None of its code runs or waits, and no message waits for it."""
+        return not (self.active or self.exclusive or self.mailbox or self.parked)
+
+    def evict(self) -> None:
+        """Refuse what waits, cancel what runs."""
+        queues, self.mailbox, self.parked = (self.mailbox, self.parked), None, None
+        self.withdrawn = 0
+        for queue in queues:
+            while queue:
+                self.refuse(queue.popleft())
+        if self.job is not None:
+            self.job.interrupted = True
+            self.job.withdraw(f"actor {self.label} was stopped while the call ran")
+        for invocation in self.running:
+            invocation.withdraw(ActorStopped(f"actor {self.label} was stopped while the call ran"))
+
+    def stop(self, *, grace_s: float = 0.0) -> asyncio.Future[None]:
+        """Stop the actor; ``on_stop`` runs last. Calling it again gives the same future.
+
+        Args:
+            grace_s: seconds in which messages that wait and run may still finish. What is left
+                then is refused or cancelled.
+
+        Returns:
+            Done once the actor has stopped.
+        """
+        if self.stopping is None:
+            self.stopping = Stopping(self, grace_s)
+        elif grace_s <= 0:
+            self.stopping.hurry()
+        return self.stopping.ended
+
+
+_ACCEPTING: Final = frozenset({CellState.STARTING, CellState.RUNNING})
+_SERVING: Final = frozenset({CellState.RUNNING, CellState.STOPPING})

@@ -1,0 +1,93 @@
+"""What ``pul.current()`` gives to code inside an actor."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pulsing.actor.deadline import SCOPE
+from pulsing.errors import PulsingRuntimeError
+
+if TYPE_CHECKING:
+    from pulsing.actor.cell import Cell
+    from pulsing.actor.invocation import Invocation
+    from pulsing.ids import ActorId
+
+
+class Host(Protocol):
+    """What contexts need of the system their actor lives in."""
+
+    def reference(self, whom: Cell | ActorId) -> Any:
+        """A reference to an actor, of this node or of another."""
+        ...
+
+
+class ActorContext:
+    """The actor and the message for which the current code runs."""
+
+    __slots__ = ("_cell", "_invocation")
+
+    def __init__(self, cell: Cell, invocation: Invocation | None) -> None:
+        self._cell = cell
+        self._invocation = invocation
+
+    def __repr__(self) -> str:
+        return f"<ActorContext of {self._cell.label}>"
+
+    @property
+    def actor_id(self) -> ActorId:
+        """The exact identity of this actor."""
+        return self._cell.actor_id
+
+    @property
+    def name(self) -> str | None:
+        """The public name of this actor, or None."""
+        return self._cell.name
+
+    @property
+    def self_ref(self) -> Any:
+        """A reference to this actor, to be given to others."""
+        return self._cell.dispatcher.host.reference(self._cell)
+
+    @property
+    def sender(self) -> Any:
+        """A reference to the actor that sent the message, or None: it came from outside actors."""
+        sender: Any = self._invocation.sender if self._invocation is not None else None
+        return None if sender is None else self._cell.dispatcher.host.reference(sender)
+
+    @property
+    def deadline(self) -> float | None:
+        """When this should have ended, on the clock of ``time.monotonic()``; None for never."""
+        scope = SCOPE.get()
+        return None if scope is None else scope.deadline
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, 0 at least; None when there is none."""
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - monotonic())
+
+    def stop(self, *, grace_s: float = 0.0) -> None:
+        """Stop this actor, without waiting for it: the current code is part of it.
+
+        Works in worker threads as well. What runs is cancelled once the grace is over.
+
+        Args:
+            grace_s: seconds in which messages that wait and run may still finish.
+        """
+        loop = self._cell.dispatcher.loop
+        loop.call_soon_threadsafe(lambda: self._cell.stop(grace_s=grace_s))
+
+
+def current() -> ActorContext:
+    """The context of the actor whose code runs.
+
+    Raises:
+        PulsingRuntimeError: this code runs outside of actors.
+    """
+    scope = SCOPE.get()
+    if scope is None or scope.cell is None:
+        raise PulsingRuntimeError(
+            "pul.current() works inside an actor: in its methods, hooks and tasks they start"
+        )
+    return ActorContext(scope.cell, scope.invocation)

@@ -1,0 +1,126 @@
+"""``@pul.method``: a method of an actor that type checkers know from both sides.
+
+Through the class it is the plain function. Through an instance checkers see a handle, because that
+is what `pulsing.actor.remote.Actor.spawn` gives; at run time an instance binds it as any method.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+
+from pulsing.actor.methods import DECLARED, Declaration, Executor
+from pulsing.actor.options import ActorOptions
+
+if TYPE_CHECKING:
+    from pulsing.actor.handles import MethodHandle, StreamHandle
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class _DeclaredMethod:
+    """What ``@pul.method`` leaves in the class: the function, with what was said about it."""
+
+    def __init__(
+        self, function: Callable[..., Any], executor: Executor | None, stream_buffer: int | None
+    ) -> None:
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
+        setattr(self, DECLARED, Declaration(function, executor, stream_buffer))
+        self._function = function
+        self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self._function if instance is None else MethodType(self._function, instance)
+
+
+if TYPE_CHECKING:
+
+    class UnaryMethod(Generic[S, P, R, T]):
+        """A method with one result, as type checkers see it."""
+
+        @overload
+        def __get__(self, instance: None, owner: type[Any]) -> Callable[Concatenate[S, P], R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type[Any]) -> MethodHandle[P, T]: ...
+        def __get__(self, instance: object, owner: type[Any]) -> Any: ...
+
+    class StreamMethod(Generic[S, P, R, T]):
+        """A method that streams, as type checkers see it."""
+
+        @overload
+        def __get__(self, instance: None, owner: type[Any]) -> Callable[Concatenate[S, P], R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type[Any]) -> StreamHandle[P, T]: ...
+        def __get__(self, instance: object, owner: type[Any]) -> Any: ...
+
+    class MethodDecorator:
+        """What ``pul.method(...)`` with options gives, as type checkers see it."""
+
+        @overload
+        def __call__(
+            self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], /
+        ) -> UnaryMethod[S, P, Coroutine[Any, Any, T], T]: ...
+        @overload
+        def __call__(  # type: ignore[overload-overlap]
+            self, function: Callable[Concatenate[S, P], AsyncIterator[T]], /
+        ) -> StreamMethod[S, P, AsyncIterator[T], T]: ...
+        @overload
+        def __call__(  # type: ignore[overload-overlap]
+            self, function: Callable[Concatenate[S, P], Iterator[T]], /
+        ) -> StreamMethod[S, P, Iterator[T], T]: ...
+        @overload
+        def __call__(
+            self, function: Callable[Concatenate[S, P], T], /
+        ) -> UnaryMethod[S, P, T, T]: ...
+        def __call__(self, function: Any, /) -> Any: ...
+
+
+@overload
+def method(
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], /
+) -> UnaryMethod[S, P, Coroutine[Any, Any, T], T]: ...
+@overload
+def method(  # type: ignore[overload-overlap]
+    function: Callable[Concatenate[S, P], AsyncIterator[T]], /
+) -> StreamMethod[S, P, AsyncIterator[T], T]: ...
+@overload
+def method(  # type: ignore[overload-overlap]
+    function: Callable[Concatenate[S, P], Iterator[T]], /
+) -> StreamMethod[S, P, Iterator[T], T]: ...
+@overload
+def method(function: Callable[Concatenate[S, P], T], /) -> UnaryMethod[S, P, T, T]: ...
+@overload
+def method(
+    *, executor: str | Executor | None = None, stream_buffer: int | None = None
+) -> MethodDecorator: ...
+def method(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    executor: str | Executor | None = None,
+    stream_buffer: int | None = None,
+) -> Any:
+    """Declare a method of an actor, so that type checkers know what calling it gives.
+
+    Through the class it is the plain function; through what `Actor.spawn` gives it is a handle
+    whose calls are awaited or iterated. At run time an instance binds it as any other method.
+
+    Args:
+        function: the method, when used as ``@pul.method`` without parentheses.
+        executor: ``"thread"`` or ``"loop"`` for this ``def`` method; default: the actor's.
+        stream_buffer: items this stream may be ahead of its consumer; default: the actor's.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+    checked = ActorOptions.checked(executor=executor, stream_buffer=stream_buffer)
+
+    def declare(function: Callable[..., Any]) -> _DeclaredMethod:
+        return _DeclaredMethod(function, checked.executor, checked.stream_buffer)
+
+    return declare if function is None else declare(function)

@@ -1,0 +1,144 @@
+"""The actors of one node, by number and by name.
+
+Names are reserved before an actor is made, so that of two spawns at once one fails early, and are
+free again the moment an actor is asked to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pulsing.errors import NameTaken, PulsingRuntimeError
+from pulsing.ids import ActorId, canonical_name, generated_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pulsing.actor.cell import Cell
+
+
+class Directory:
+    """Which actor of this node is meant by a number or a name."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+        self._last = 0
+        self._cells: dict[int, Cell] = {}
+        self._names: dict[str, Cell | None] = {}
+        self._public: set[str] = set()
+        self._waiting: dict[str, list[asyncio.Future[Cell]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(list(self._cells.values()))
+
+    def reserve(self, name: str | None, class_name: str) -> str:
+        """Take a name, or make one up; gives the canonical form.
+
+        Raises:
+            ValueError: not a name.
+            NameTaken: an actor of this node has it, or is just being started with it.
+        """
+        if name is None:
+            full = generated_name(class_name if class_name.isascii() else "Actor")
+            while full in self._names:
+                full = generated_name(class_name)
+        else:
+            full = canonical_name(name)
+            if full in self._names:
+                holder = self._names[full]
+                who = f"as {holder.actor_id}" if holder is not None else "and is being started"
+                raise NameTaken(
+                    f"an actor named {full!r} already exists on this node ({who}); stop it first, "
+                    "or choose another name"
+                )
+        self._names[full] = None
+        return full
+
+    def release(self, name: str) -> None:
+        """Give a reserved name back: the actor did not come to be."""
+        if self._names.get(name, _TAKEN) is None:
+            del self._names[name]
+
+    def new_id(self) -> ActorId:
+        """An id that was never given before."""
+        self._last += 1
+        return ActorId(self._node_id, self._last)
+
+    def add(self, cell: Cell, *, public: bool) -> None:
+        """Make an actor findable by number and by its reserved name."""
+        name = cell.name
+        assert name is not None
+        self._cells[cell.actor_id.local] = cell
+        self._names[name] = cell
+        if public:
+            self._public.add(name)
+        for waiter in self._waiting.pop(name, ()):
+            if not waiter.done():
+                waiter.set_result(cell)
+
+    def remove(self, cell: Cell) -> None:
+        """Make an actor unfindable and free its name, at once."""
+        self._cells.pop(cell.actor_id.local, None)
+        name = cell.name
+        if name is not None and self._names.get(name) is cell:
+            del self._names[name]
+            self._public.discard(name)
+
+    def named(self, name: str) -> Cell | None:
+        """The actor of a canonical name."""
+        return self._names.get(name)
+
+    def numbered(self, local: int) -> Cell | None:
+        """The actor of a number."""
+        return self._cells.get(local)
+
+    def is_public(self, cell: Cell) -> bool:
+        """Whether other nodes find the actor by its name."""
+        return cell.name in self._public
+
+    def find(self, target: str) -> Cell | None:
+        """What a peer asks for: the canonical name of a public actor, or ``@<node>/<number>``."""
+        if target[:1] == "@":
+            node, _, local = target[1:].partition("/")
+            if node != self._node_id or not local.isdecimal() or len(local) > 19:
+                return None
+            return self._cells.get(int(local))
+        return self._names.get(target) if target in self._public else None
+
+    async def wait_named(self, name: str, timeout_s: float) -> Cell | None:
+        """The actor of a canonical name, as soon as it exists; None after the timeout."""
+        cell = self._names.get(name)
+        if cell is not None or timeout_s <= 0:
+            return cell
+        waiter: asyncio.Future[Cell] = asyncio.get_running_loop().create_future()
+        waiters = self._waiting.setdefault(name, [])
+        waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiter
+        except TimeoutError:
+            return None
+        finally:
+            if waiter in waiters:
+                waiters.remove(waiter)
+            if not waiters and self._waiting.get(name) is waiters:
+                del self._waiting[name]
+
+    def close(self) -> None:
+        """Forget everything; whoever waits for a name gets PulsingRuntimeError."""
+        error = PulsingRuntimeError("the actor system was shut down while waiting for a name")
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        self._waiting.clear()
+        self._cells.clear()
+        self._names.clear()
+        self._public.clear()
+
+
+_TAKEN: Any = object()

@@ -1,0 +1,417 @@
+"""The dispatcher: decides which message runs next, and where.
+
+`Dispatcher.pump` is the heart. It is called when no task runs: by the transport after each chunk
+it received, or by the loop when something was sent locally. It lets a `Runner` serve what is
+ready, and wakes the tasks that wait for an answer, over and over until nothing is left or the
+budget is used up. So a call between actors of one node, with its answer, needs no turn of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextvars import Context
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from pulsing.actor.deadline import Deadlines
+from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING
+from pulsing.actor.methods import Executor, MethodKind
+from pulsing.actor.producers import DEFERRED
+from pulsing.actor.runner import NOT_STARTED, Runner
+from pulsing.actor.steps import begin, call
+from pulsing.actor.threads import MAX_BATCH, Batch, WorkerThreads
+from pulsing.errors import PulsingSystemError
+from pulsing.logs import LimitedLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pulsing.actor.cell import Cell
+    from pulsing.actor.context import Host
+    from pulsing.actor.invocation import Invocation, ItemSink
+    from pulsing.actor.reply import Wakeup
+
+BUDGET_S: Final = 0.002
+"""Seconds a pump may take before the loop gets its turn. Higher favours throughput."""
+MAX_VISIT: Final = 64
+"""Messages of one actor before the next actor gets a turn."""
+MAX_IDLE_RUNNERS: Final = 256
+MAX_SPARE_MAILBOXES: Final = 64
+_ASYNC: Final = MethodKind.ASYNC
+_SYNC: Final = MethodKind.SYNC
+_THREAD: Final = Executor.THREAD
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start, for metrics.
+
+    Attributes:
+        expired: messages whose deadline passed.
+        raised: exceptions that left an actor's code.
+        lost_tells: tells that failed without anybody waiting for them.
+    """
+
+    expired: int = 0
+    raised: int = 0
+    lost_tells: int = 0
+
+
+class Dispatcher:
+    """Runs the messages of all actors of a system, on its loop.
+
+    Attributes:
+        loop: where everything but the code in worker threads runs.
+        default_timeout_s: of calls that have no timeout of their own; None is off.
+        ready: actors that have messages to start.
+        woken: tasks to be woken, with their context.
+        scheduled: a pump runs or will run: whoever adds something to do need not ask for one.
+        done: a finished future: what a woken task is told it waited for.
+        threads: where ``def`` methods run.
+        deadlines: expires what waits.
+        context: neutral context variables for callbacks.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_hiring",
+        "_host",
+        "_idle",
+        "_kept",
+        "_pumping",
+        "_returned",
+        "_runner_number",
+        "_runners",
+        "_until",
+        "context",
+        "counters",
+        "deadlines",
+        "default_timeout_s",
+        "done",
+        "log",
+        "loop",
+        "ready",
+        "scheduled",
+        "spare_mailboxes",
+        "threads",
+        "woken",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        default_timeout_s: float | None = 30.0,
+        max_threads: int = 256,
+        host: Host | None = None,
+    ) -> None:
+        self.loop = loop
+        self._host = host
+        self.default_timeout_s = default_timeout_s
+        self.ready: deque[Cell] = deque()
+        self.woken: deque[tuple[Context, Wakeup]] = deque()
+        self.scheduled = False
+        self.context = Context()
+        self.counters = Counters()
+        self.log = LimitedLogger(_logger)
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.done.set_result(None)
+        self.deadlines = Deadlines(loop)
+        self.threads = WorkerThreads(self, max_threads=max_threads)
+        self.spare_mailboxes: list[deque[Invocation]] = []
+        self._returned: deque[Invocation] = deque()
+        """Messages whose ``def`` gave a generator or coroutine, which waits for a runner."""
+        self._idle: list[Runner] = []
+        self._runners: set[Runner] = set()
+        self._runner_number = 0
+        self._hiring = 0
+        self._kept: set[asyncio.Task[Any]] = set()
+        self._until = 0.0
+        self._pumping = False
+        self._closed = False
+
+    @property
+    def host(self) -> Host:
+        """The system; makes references to actors."""
+        assert self._host is not None
+        return self._host
+
+    # --- the heart
+
+    def schedule(self) -> None:
+        """Ask the loop for a pump."""
+        self.scheduled = True
+        self.loop.call_soon(self.pump, context=self.context)
+
+    def expect_pump(self) -> None:
+        """`pump` will be called before the loop's turn ends: nobody needs to ask for one."""
+        self.scheduled = True
+
+    def pump(self) -> None:
+        """Run what is ready. Only while no task runs; never raises what an actor raised."""
+        if self._pumping:
+            return
+        self._pumping = self.scheduled = True
+        self._until = until = monotonic() + BUDGET_S
+        woken, ready, returned, idle, done = (
+            self.woken, self.ready, self._returned, self._idle, self.done
+        )  # fmt: skip
+        try:
+            while True:
+                while woken:
+                    context, wakeup = woken.popleft()
+                    context.run(wakeup, done)
+                    if monotonic() >= until:
+                        return
+                if not ready and not returned:
+                    return
+                if not idle:
+                    self._hire()
+                    return
+                idle.pop().wake()
+                if monotonic() >= until:
+                    return
+        finally:
+            self._pumping = self.scheduled = False
+            if woken or ((ready or returned) and (idle or not self._hiring)):
+                self.schedule()
+
+    def run_ready(self, runner: Runner) -> Invocation | None:
+        """Start messages until one waits for something, or nothing is ready, or time is up.
+
+        Runs inside the runner's task.
+
+        Returns:
+            The message that waits; the runner has to stay with it. None when it is free.
+        """
+        if self._returned:
+            invocation = self._returned.popleft()
+            runner.waits_for = NOT_STARTED
+            return invocation
+        ready = self.ready
+        until = self._until
+        cancelling = runner.task.cancelling
+        while ready:
+            cell = ready.popleft()
+            most = cell.options.max_concurrency
+            visit = MAX_VISIT
+            mailbox = cell.mailbox
+            while mailbox and visit and not cell.exclusive and cell.active < most:
+                visit -= 1
+                invocation = mailbox.popleft()
+                if invocation.stage is not QUEUED:
+                    cell.withdrawn -= 1
+                    continue
+                now = monotonic()
+                deadline = invocation.deadline
+                if deadline is not None and deadline <= now:
+                    cell.withdrawn -= 1
+                    invocation.expire()
+                    continue
+                invocation.stage = RUNNING
+                if invocation.method.kind is _ASYNC:
+                    context = cell.context.copy()
+                    try:
+                        runner.waits_for = context.run(begin, invocation)
+                    except StopIteration as returned:
+                        if invocation.work is None:
+                            self.code_raised(invocation, returned)
+                        else:
+                            invocation.reply(returned.value)
+                        invocation.stage = FINISHED
+                        if invocation.watched:
+                            self.deadlines.unwatch(invocation)
+                    except BaseException as error:  # noqa: BLE001  # stays with its message
+                        self.code_raised(invocation, error)
+                        invocation.drop()
+                    else:
+                        cell.entered(invocation, context)
+                        cell.reschedule()
+                        return invocation
+                elif self._start(cell, invocation, runner):
+                    cell.reschedule()
+                    return invocation
+                if now >= until or cancelling():
+                    runner.forget_cancellations()  # takes effect when the runner rests
+                    cell.reschedule()
+                    return None
+            cell.reschedule()
+        return None
+
+    def _start(self, cell: Cell, invocation: Invocation, runner: Runner) -> bool:
+        """Start a message that is not for an async method. Returns whether the runner stays."""
+        method = invocation.method
+        if method.kind is not _SYNC:
+            cell.entered(invocation, cell.context.copy())
+            runner.waits_for = NOT_STARTED
+            return True
+        if method.executor is _THREAD:
+            cell.occupy(Batch(cell, self._take_batch(cell, invocation)))
+            return False
+        context = cell.context.copy()
+        try:
+            value = context.run(call, invocation)
+        except BaseException as error:  # noqa: BLE001  # stays with its message
+            self.code_raised(invocation, error)
+        else:
+            if self.returned(invocation, context, value):
+                return False
+        invocation.drop()
+        return False
+
+    def _take_batch(self, cell: Cell, first: Invocation) -> list[Invocation]:
+        """The message and those behind it that a thread can run in one go."""
+        batch = [first]
+        mailbox = cell.mailbox
+        while mailbox and len(batch) < MAX_BATCH:
+            invocation = mailbox[0]
+            method = invocation.method
+            if method.kind is not _SYNC or method.executor is not _THREAD:
+                break
+            mailbox.popleft()
+            if invocation.stage is QUEUED:
+                invocation.stage = RUNNING
+                batch.append(invocation)
+            else:
+                cell.withdrawn -= 1
+        if first.deadline is not None or len(batch) > 1:
+            for invocation in batch:
+                if not invocation.watched:
+                    self.deadlines.watch(invocation)
+        return batch
+
+    # --- what becomes of messages
+
+    def returned(self, invocation: Invocation, context: Context, value: Any) -> bool:
+        """A ``def`` method returned. Returns whether there is more to run before the answer."""
+        if value.__class__ in DEFERRED:
+            invocation.work = value
+            invocation.cell.entered(invocation, context)
+            self._returned.append(invocation)
+            if not self.scheduled:
+                self.schedule()
+            return True
+        invocation.reply(value)
+        return False
+
+    def code_raised(
+        self, invocation: Invocation, error: BaseException, sink: ItemSink | None = None
+    ) -> None:
+        """The actor's code raised: its caller gets the error, nobody else is disturbed."""
+        if invocation.stage is CANCELLED or invocation.stage is FINISHED:
+            return  # the caller has its answer; most probably this is our own CancelledError
+        self.counters.raised += 1
+        _trim(error)
+        if not isinstance(error, Exception) or isinstance(
+            error, StopIteration | StopAsyncIteration
+        ):
+            error = self._tamed(invocation, error)
+        if sink is not None:
+            sink.raised(error)
+        else:
+            invocation.raised(error)
+
+    def _tamed(self, invocation: Invocation, error: BaseException) -> PulsingSystemError:
+        """An exception that may be raised anywhere, instead of one that would end the program."""
+        kind = type(error).__name__
+        tamed = PulsingSystemError(f"{kind}: {error}" if str(error) else kind)
+        tamed.cause = tamed.__cause__ = error
+        if not isinstance(error, asyncio.CancelledError):
+            where = f"{invocation.cell.label}.{invocation.method.name}"
+            self.log.error(where, "%s raised %r; it was answered as a failure", where, error)
+        return tamed
+
+    def recycle(self, mailbox: deque[Invocation]) -> None:
+        """Keep an empty mailbox for the next actor that needs one."""
+        if len(self.spare_mailboxes) < MAX_SPARE_MAILBOXES:
+            self.spare_mailboxes.append(mailbox)
+
+    # --- runners
+
+    @property
+    def runner_count(self) -> int:
+        """Tasks that serve or could serve."""
+        return len(self._runners)
+
+    def rest(self, runner: Runner) -> bool:
+        """A runner has nothing to do. Returns False when it should end."""
+        if runner.ending or self._closed or len(self._idle) >= MAX_IDLE_RUNNERS:
+            return False
+        self._idle.append(runner)
+        if (self.ready or self._returned) and not self.scheduled:
+            self.schedule()
+        return True
+
+    def runner_leaves(self, runner: Runner) -> None:
+        """An idle runner is being cancelled."""
+        if runner in self._idle:
+            self._idle.remove(runner)
+
+    def runner_started(self) -> None:
+        """The task of a new runner makes its first step."""
+        self._hiring -= 1
+
+    def runner_ended(self, runner: Runner) -> None:
+        """The task of a runner has ended."""
+        self._runners.discard(runner)
+        if not runner.started:
+            self._hiring -= 1
+        if (self.ready or self._returned) and not self.scheduled and not self._closed:
+            self.schedule()
+
+    def _hire(self) -> None:
+        """Make more runners; they serve from the next turn of the loop."""
+        if self._hiring:
+            return
+        if self._closed:
+            self.ready.clear()
+            self._returned.clear()
+            return
+        self._hiring = min(64, max(2, len(self._runners)))
+        for _ in range(self._hiring):
+            self._runner_number += 1
+            self._runners.add(Runner(self, self._runner_number))
+
+    # --- the end
+
+    def keep(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run something in the background; `close` cancels it."""
+        task = self.loop.create_task(work, name=name)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return task
+
+    async def close(self) -> None:
+        """End all tasks and threads. The actors should have been stopped before."""
+        self._closed = True
+        self.deadlines.close()
+        tasks: set[asyncio.Task[Any]] = {runner.task for runner in self._runners} | self._kept
+        current = asyncio.current_task()
+        if current is not None:
+            tasks.discard(current)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.threads.close()
+        self._idle.clear()
+        self.ready.clear()
+        self._returned.clear()
+
+
+def _trim(error: BaseException) -> None:
+    """Take the frames of the runtime off the top of a traceback: they tell the user nothing."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+
+
+_OWN_MODULES: Final = frozenset(
+    f"pulsing.actor.{name}" for name in ("dispatcher", "producers", "runner", "steps", "threads")
+)

@@ -1,0 +1,209 @@
+"""The life of a cell: starting, running, stopping, stopped, and the hooks in between."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import types
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from pulsing.actor.invocation import INVOCATION_SLOTS, RUNNING, Invocation
+from pulsing.actor.methods import Executor, Method, MethodKind
+from pulsing.actor.producers import exclusively
+from pulsing.actor.steps import Wait, begin, call, drive, finish
+from pulsing.errors import ActorStopped, Delivery
+
+if TYPE_CHECKING:
+    from pulsing.actor.cell import Cell
+
+_log = logging.getLogger(__name__)
+
+LEAVE_S: Final = 5.0
+"""How long cancelled code may take to leave before the actor is given up."""
+
+
+class CellState(Enum):
+    """How far the life of an actor has come."""
+
+    STARTING = "starting"
+    """``on_start`` runs; messages wait."""
+    RUNNING = "running"
+    """Messages are handled."""
+    STOPPING = "stopping"
+    """New messages are refused; the rest is finished or cancelled, then ``on_stop`` runs."""
+    STOPPED = "stopped"
+    """None of its code will run again."""
+
+
+class CellEvent(Enum):
+    """What moves a cell from one state to the next."""
+
+    STARTED = "started"
+    START_FAILED = "start_failed"
+    STOP_ASKED = "stop_asked"
+    ENDED = "ended"
+
+
+_NEXT: Final = {
+    (CellState.STARTING, CellEvent.STARTED): CellState.RUNNING,
+    (CellState.STARTING, CellEvent.START_FAILED): CellState.STOPPED,
+    (CellState.STARTING, CellEvent.STOP_ASKED): CellState.STOPPING,
+    (CellState.RUNNING, CellEvent.STOP_ASKED): CellState.STOPPING,
+    # ``on_start`` failed while a stop waited for it to end.
+    (CellState.STOPPING, CellEvent.START_FAILED): CellState.STOPPING,
+    (CellState.STOPPING, CellEvent.ENDED): CellState.STOPPED,
+}
+
+
+def next_state(state: CellState, event: CellEvent) -> CellState:
+    """The state that follows. Raises RuntimeError for an event that cannot happen there."""
+    try:
+        return _NEXT[state, event]
+    except KeyError:
+        raise RuntimeError(f"a {state.value} cell cannot be told {event.value}") from None
+
+
+class _HookRun(Invocation):
+    """A hook that runs. There is no caller: what it raises goes to whoever runs it."""
+
+    __slots__ = INVOCATION_SLOTS
+
+    def __init__(self, cell: Cell, hook: Method, args: tuple[Any, ...]) -> None:
+        self.prepare_invocation(cell, hook, args, None, None)
+        self.stage = RUNNING
+        self.context = cell.context
+
+
+async def run_hook(cell: Cell, name: str, *args: Any) -> None:
+    """Run a hook of the actor, if it has it: async on the loop, ``def`` in a worker thread.
+
+    Raises whatever the hook raises. The hook runs in the context every message starts with.
+    """
+    hook = _hook(cell.table.owner, name)
+    if hook is None:
+        return
+    run = _HookRun(cell, hook, args)
+    cell.active += 1
+    try:
+        await _run(run)
+    finally:
+        cell.active -= 1
+        run.drop()
+
+
+@lru_cache(maxsize=1024)
+def _hook(owner: type[Any], name: str) -> Method | None:
+    if not callable(getattr(owner, name, None)):
+        return None
+    return Method(owner, name, inspect.getattr_static(owner, name), Executor.THREAD)
+
+
+@types.coroutine
+def _run(run: _HookRun) -> Wait:
+    assert run.context is not None
+    if run.method.kind is not MethodKind.ASYNC:
+        result = yield from exclusively(run, call, run)
+        if inspect.iscoroutine(result):
+            yield from finish(run, result)
+        return
+    try:
+        waits_for = run.context.run(begin, run)
+    except StopIteration:
+        return
+    yield from drive(run, run.work, waits_for)
+
+
+async def start(cell: Cell) -> None:
+    """Run ``on_start`` and let messages in.
+
+    Raises:
+        ActorStopped: it was stopped meanwhile.
+        Exception: what ``on_start`` raised. The cell is stopped, messages that waited are refused.
+    """
+    try:
+        await run_hook(cell, "on_start", cell.actor_id)
+    except BaseException:
+        cell.advance(CellEvent.START_FAILED)
+        cell.evict()
+        cell.reschedule()
+        raise
+    if cell.state is not CellState.STARTING:
+        cell.reschedule()
+        error = f"actor {cell.label} was stopped while it started"
+        raise ActorStopped(error, delivered=Delivery.NO)
+    cell.advance(CellEvent.STARTED)
+    cell.reschedule()
+
+
+class Stopping:
+    """The end of a cell, from the first request to stop it.
+
+    Attributes:
+        ended: done once the actor has stopped.
+    """
+
+    __slots__ = ("_grace", "_idle", "ended")
+
+    def __init__(self, cell: Cell, grace_s: float) -> None:
+        dispatcher = cell.dispatcher
+        self.ended: asyncio.Future[None] = dispatcher.loop.create_future()
+        self._idle: asyncio.Future[None] | None = None
+        self._grace = grace_s
+        if cell.state is CellState.STOPPED:
+            self.ended.set_result(None)
+            return
+        ran = cell.state is CellState.RUNNING
+        cell.advance(CellEvent.STOP_ASKED)
+        if not ran:
+            cell.evict()
+        dispatcher.keep(self._run(cell, ran), name=f"pulsing-stop-{cell.label}")
+
+    def hurry(self) -> None:
+        """Give no more grace."""
+        if self._grace > 0:
+            self._grace = 0.0
+            self._end_wait()
+
+    def look(self, cell: Cell) -> None:
+        """Something ended; perhaps it was the last."""
+        if self._idle is not None and cell.is_idle():
+            self._end_wait()
+
+    def _end_wait(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _wait_idle(self, cell: Cell, seconds: float) -> None:
+        if cell.is_idle():
+            return
+        self._idle = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._idle,), timeout=seconds)
+        self._idle = None
+
+    async def _run(self, cell: Cell, ran: bool) -> None:
+        try:
+            if self._grace > 0:
+                await self._wait_idle(cell, self._grace)
+            self._grace = 0.0
+            cell.evict()
+            await self._wait_idle(cell, LEAVE_S)
+            if not cell.is_idle():
+                _log.error(
+                    "actor %s: %d calls ignored their cancellation for %.0f s and are left behind",
+                    cell.label, cell.active + cell.exclusive, LEAVE_S,
+                )  # fmt: skip
+            elif ran:
+                await self._run_on_stop(cell)
+        finally:
+            cell.advance(CellEvent.ENDED)
+            if not self.ended.done():
+                self.ended.set_result(None)
+
+    async def _run_on_stop(self, cell: Cell) -> None:
+        try:
+            await run_hook(cell, "on_stop")
+        except Exception:  # noqa: BLE001  # the user's code; its failure stops nothing
+            _log.exception("actor %s: on_stop failed; the actor stops all the same", cell.label)

@@ -1,0 +1,186 @@
+"""What a node has on the wire: the port it listens on, the peers that dialled it, those it dials."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+from pulsing.actor.remote_client import RemoteTarget
+from pulsing.actor.remote_server import Host, RemoteInvocation
+from pulsing.addresses import join_host_port, split_host_port
+from pulsing.errors import ConnectionLost, ProtocolMismatch
+from pulsing.transport.faults import ConnectionFault
+from pulsing.transport.header_blocks import HeadCache
+from pulsing.transport.limits import TransportLimits
+from pulsing.transport.link import ServerLink, server_link
+from pulsing.transport.listener import Listener, PeerConnectionInfo
+from pulsing.transport.pool import DialOptions, Pool
+from pulsing.transport.preface import Refusal, introduction_settings, read_introduction
+from pulsing.transport.streams import PeerInfo
+
+if TYPE_CHECKING:
+    from pulsing.config import SystemConfig
+    from pulsing.transport.exchange import AsgiApp
+    from pulsing.transport.tls import ClusterTls
+
+
+class NetworkHost(Host, Protocol):
+    """What a network needs of the system it belongs to."""
+
+    config: SystemConfig
+    loop: asyncio.AbstractEventLoop
+
+
+class Network:
+    """Listens for peers and foreign clients, and dials peers. Made by `create`."""
+
+    def __init__(self, system: NetworkHost, tls: ClusterTls | None) -> None:
+        config = system.config
+        self._system = system
+        self._tls = tls
+        self._limits = TransportLimits(
+            max_message_bytes=config.max_message_bytes,
+            connect_timeout_s=config.connect_timeout_s,
+            keepalive_interval_s=config.keepalive_interval_s,
+            keepalive_timeout_s=config.keepalive_interval_s or 1.0,
+        )
+        self._introduction = introduction_settings(system.node_id, config.cluster_name)
+        self._heads = HeadCache()
+        self._listener: Listener | None = None
+        self._inbound: dict[ServerLink, None] = {}
+        self._draining = False
+        self._pool = Pool(
+            system.loop,
+            DialOptions(
+                node_id=system.node_id, cluster=config.cluster_name, tls=tls, limits=self._limits
+            ),
+            on_batch_begin=system.dispatcher.expect_pump,
+            on_batch_end=system.dispatcher.pump,
+        )
+
+    @classmethod
+    async def create(cls, system: NetworkHost) -> Network:
+        """The network of a system: nothing is listened to or dialled yet.
+
+        With a passphrase, deriving the cluster's key takes about 0.15 s, in a thread.
+        """
+        config = system.config
+        tls: ClusterTls | None = None
+        if config.passphrase is not None:
+            from pulsing.transport.tls import ClusterTls  # noqa: PLC0415 - 50 ms of imports
+
+            tls = await asyncio.to_thread(
+                ClusterTls.derive, config.passphrase, config.cluster_name
+            )
+        return cls(system, tls)
+
+    @property
+    def inbound(self) -> int:
+        """Connections of peers to this node."""
+        return len(self._inbound)
+
+    def target(self, address: str, name: str) -> RemoteTarget:
+        """An actor of another node, as the target of calls.
+
+        Args:
+            address: ``host:port`` where its node listens.
+            name: canonical name, or ``@<node>/<number>``.
+        """
+        system = self._system
+        return RemoteTarget(
+            self._pool.peer(address),
+            name,
+            dispatcher=system.dispatcher,
+            codec=system.codec,
+            node_id=system.node_id,
+            scheme="http" if self._tls is None else "https",
+            max_message_bytes=self._limits.max_message_bytes,
+        )
+
+    async def listen(self, addr: str, gateway: AsgiApp) -> str:
+        """Open the port.
+
+        Returns:
+            ``host:port`` as it was given, with the port that was picked.
+
+        Raises:
+            PulsingRuntimeError: the address cannot be used. Nothing is left open.
+        """
+        host, port = split_host_port(addr)
+        listener = Listener(
+            host,
+            port,
+            make_peer_protocol=self._accept,
+            app=gateway,
+            tls=self._tls,
+            introduction=self._introduction,
+        )
+        await listener.start()
+        self._listener = listener
+        return join_host_port(host, listener.port)
+
+    # --- peers that dial us
+
+    def _accept(self, info: PeerConnectionInfo) -> ServerLink:
+        system = self._system
+        link = server_link(
+            system.loop,
+            limits=self._limits,
+            on_batch_begin=system.dispatcher.expect_pump,
+            on_batch_end=system.dispatcher.pump,
+            check_introduction=lambda settings: self._introduced(link, settings),
+            stream_class=RemoteInvocation,
+            peer=PeerInfo(info.address, authenticated=info.authenticated),
+            heads=self._heads,
+            settings=self._introduction,
+        )
+        link.core.app = system
+        self._inbound[link] = None
+        link.closed.add_done_callback(lambda _: self._inbound.pop(link, None))
+        return link
+
+    def _introduced(self, link: ServerLink, settings: dict[int, int]) -> ConnectionFault | None:
+        try:
+            introduction = read_introduction(settings)
+        except ProtocolMismatch as error:
+            return ConnectionFault(Refusal.MISMATCH.value + str(error))
+        mismatch = introduction.mismatch(self._system.config.cluster_name)
+        if mismatch is not None:
+            return ConnectionFault(Refusal.MISMATCH.value + mismatch)
+        node_id = link.core.peer.node_id = introduction.node_id
+        if self._draining:
+            link.core.drain()
+        for older in self._inbound:
+            # The peer has dialled anew: what its former connection still holds must not be
+            # started after what comes here.
+            if older is not link and older.core.peer.node_id == node_id:
+                older.core.drain()
+        return None
+
+    # --- the end
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new requests from peers; wait until the open ones are answered.
+
+        Args:
+            timeout_s: how long that may take; what is open then is cut off.
+        """
+        self._draining = True
+        drains = [link.drain(timeout_s) for link in self._inbound]
+        await asyncio.gather(*drains)  # each ends after timeout_s
+
+    async def close(self) -> None:
+        """Close the port and every connection. What is under way fails with ConnectionLost."""
+        self._draining = True
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.close()
+        links = list(self._inbound)
+        for link in links:
+            link.close()
+        await self._pool.close()
+        if links:
+            # Bounded by the links' own close timers.
+            with contextlib.suppress(ConnectionLost):
+                await asyncio.gather(*(asyncio.shield(link.closed) for link in links))

@@ -1,0 +1,54 @@
+"""What a node says about itself to probes; see `pulsing.gateway.NodeStatus`."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pulsing._version import __version__
+
+if TYPE_CHECKING:
+    from pulsing.actor.system import ActorSystem
+
+
+class SystemStatus:
+    """The answers of one actor system, read per request."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._since = monotonic()
+
+    @property
+    def node_id(self) -> str:
+        """32 hex digits."""
+        return self._system.node_id
+
+    @property
+    def addr(self) -> str | None:
+        """``HOST:PORT`` other nodes reach it at."""
+        return self._system.reachable_addr
+
+    @property
+    def version(self) -> str:
+        """Of Pulsing."""
+        return __version__
+
+    @property
+    def status(self) -> str:
+        """``running``, ``draining`` or ``closed``."""
+        return self._system.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether new calls are welcome."""
+        return self._system.is_running
+
+    @property
+    def actors(self) -> int:
+        """How many actors live on the node."""
+        return self._system.actor_count
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since its start."""
+        return monotonic() - self._since

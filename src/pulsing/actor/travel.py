@@ -1,0 +1,105 @@
+"""How references, proxies and messages travel between nodes.
+
+A reference travels as where its actor is; the receiver makes one of its own system, without asking
+anybody. A typed proxy arrives typed when its class is imported there, otherwise untyped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pulsing.actor.message import Message, StreamMessage
+from pulsing.actor.place import Place, Reference, place_of
+from pulsing.actor.proxy import ActorProxy, class_of_proxy, typed_proxy
+from pulsing.actor.refs import ActorRef
+from pulsing.errors import PulsingRuntimeError, WireError
+from pulsing.ids import ActorId
+from pulsing.wire.lookup import find_class, wire_name
+from pulsing.wire.registry import register, register_reference
+
+if TYPE_CHECKING:
+    from pulsing.actor.system import ActorSystem
+
+_MAX_TEXT_CHARS: Final = 1024
+
+
+def _pack_place(reference: Reference) -> list[object]:
+    place = place_of(reference)
+    host_port = place.address.host_port
+    if host_port is None:
+        raise WireError(
+            f"{reference!r} cannot be sent to another node, because this node opens no port on "
+            "which the actor could be called; give it one: pul.init(addr='HOST:PORT')"
+        )
+    return [str(place.actor_id), host_port, place.name, place.class_name]
+
+
+def _unpack_place(packed: object, system: ActorSystem) -> Place:
+    match packed:
+        case [str(actor_id), str(host_port), str() | None as name, str(class_name)] if (
+            max(map(len, (actor_id, host_port, name or "", class_name))) <= _MAX_TEXT_CHARS
+        ):
+            try:
+                return system.arrived(
+                    ActorId.parse(actor_id), name=name, host_port=host_port, class_name=class_name
+                )
+            except (ValueError, PulsingRuntimeError) as error:
+                raise WireError(f"a reference arrived that cannot be used: {error}", error) from (
+                    error
+                )
+        case _:
+            raise WireError("a reference arrived that makes no sense")
+
+
+def _pack_proxy(proxy: ActorProxy[Any]) -> list[object]:
+    owner = class_of_proxy(proxy)
+    return [*_pack_place(proxy), None if owner is None else wire_name(owner)]
+
+
+def _unpack_ref(packed: Any, system: ActorSystem) -> ActorRef:
+    return ActorRef(_unpack_place(packed, system))
+
+
+def _unpack_proxy(packed: Any, system: ActorSystem) -> Any:
+    if not isinstance(packed, list) or not packed:
+        raise WireError("a proxy arrived that makes no sense")
+    *place_facts, name = cast("list[object]", packed)
+    place = _unpack_place(place_facts, system)
+    owner = find_class(name) if isinstance(name, str) else None
+    return ActorProxy[Any](place, None) if owner is None else typed_proxy(place, owner)
+
+
+# --- messages -----------------------------------------------------------------------------------
+
+
+def _pack_message(message: Message) -> list[object]:
+    return [message.msg_type, message.payload]
+
+
+def _unpack_message(packed: Any) -> Message:
+    match packed:
+        case [str(msg_type), payload]:
+            return Message(msg_type, payload)
+        case _:
+            raise WireError("a Message arrived that makes no sense")
+
+
+def _pack_stream(message: StreamMessage) -> list[object]:
+    return [message.msg_type, message.stream_reader()]
+
+
+def _unpack_stream(packed: Any) -> StreamMessage:
+    match packed:
+        case [str(msg_type), chunks] if isinstance(chunks, AsyncIterator):
+            return StreamMessage(msg_type, cast("Any", chunks))
+        case _:
+            raise WireError("a StreamMessage arrived that makes no sense")
+
+
+def register_all() -> None:
+    """Let them travel. Doing it again changes nothing."""
+    register_reference(ActorRef, _pack_place, _unpack_ref, name="pulsing:ActorRef")
+    register_reference(ActorProxy, _pack_proxy, _unpack_proxy, name="pulsing:ActorProxy")
+    register(Message, "pulsing:Message", pack=_pack_message, unpack=_unpack_message)
+    register(StreamMessage, "pulsing:StreamMessage", pack=_pack_stream, unpack=_unpack_stream)

@@ -1,0 +1,42 @@
+"""What pyright knows of a plain class with ``@pul.remote``; mypy ignores class decorators."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+import pulsing as pul
+
+
+@pul.remote
+class Counter:
+    def __init__(self, init: int = 0) -> None:
+        self.value = init
+
+    def incr(self, n: int = 1) -> int:
+        self.value += n
+        return self.value
+
+
+class Child(Counter):
+    pass
+
+
+@pul.remote(max_concurrency=1)
+class Strict:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+async def using(hinted: Counter) -> None:
+    c = await Counter.spawn(10, name="c")
+    assert_type(await c.incr(1), Any)
+    assert_type(c.ref, pul.ActorRef)
+    await Counter.options(name="c").spawn(10)
+    await Counter.options(name="c").spawn("ten")  # E:
+    await Strict.options(name="c").spawn("path")
+    await Strict.options(name="c").spawn(10)  # E:
+    local = Counter(3)
+    assert_type(local.incr(), int)
+    Counter("three")  # E:
+    isinstance(local, Counter)
+    hinted.incr(1)
