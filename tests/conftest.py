@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 if not any(each.name == "pulsing" for each in entry_points(group="pytest11")):
     pytest_plugins = ["pulsing.testing.plugin"]  # running from source, not installed
+
+if relative := os.environ.get("PYTHONPATH"):  # nodes under test run in other directories
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, relative.split(os.pathsep)))
 
 LOOPS: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
 try:

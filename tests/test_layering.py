@@ -51,7 +51,8 @@ CORE_THIRD_PARTY = {
 # What a core may import of Pulsing besides value modules of its own package.
 CORE_SHARED = frozenset({"pulsing.errors", "pulsing.ids"})
 
-MAX_LINES = 400
+# A file of tests is a list, and may be longer.
+MAX_LINES = {"src": 400, "examples": 400, "benchmarks": 400, "tests": 600}
 LONGER_FILES: dict[str, str] = {}
 
 # --- reading the sources -------------------------------------------------------------------------
@@ -206,10 +207,12 @@ def test_there_are_cores() -> None:
 def test_no_file_outgrows_its_plan() -> None:
     lengths = {
         path.relative_to(REPOSITORY).as_posix(): len(path.read_text("utf-8").splitlines())
-        for folder in ("src", "tests", "examples", "benchmarks")
+        for folder in MAX_LINES
         for path in (REPOSITORY / folder).rglob("*.py")
     }
-    too_long = {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
+    too_long = {
+        name: lines for name, lines in lengths.items() if lines > MAX_LINES[name.split("/")[0]]
+    }
     assert set(too_long) <= set(LONGER_FILES), f"split these, or say why not: {too_long}"
     assert set(LONGER_FILES) <= set(too_long), "LONGER_FILES names files that are short by now"
 
@@ -217,7 +220,8 @@ def test_no_file_outgrows_its_plan() -> None:
 def test_every_package_says_what_it_owns() -> None:
     silent: list[str] = []
     for path in SOURCE.rglob("__init__.py"):
-        text = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").lower()
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        text = " ".join(text.lower().split())
         at_top = path.parent == SOURCE / "pulsing"
         wanted = ["owns", "must not know", "read"] if not at_top else []
         if not text or not all(word in text for word in wanted):

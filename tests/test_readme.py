@@ -137,3 +137,18 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
         if not path.exists() or not re.search(rf"def {test}\(", path.read_text("utf-8")):
             missing.append(f"{file}::{test}")
     assert not missing, f"docs/semantics.md names tests that do not exist: {missing}"
+
+
+def test_the_architecture_page_points_at_what_exists() -> None:
+    text = (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    named = {
+        path
+        for row in rows
+        for path in re.findall(r"`([\w./]+)`", row)
+        if path.endswith((".py", ".toml", "/"))
+    }
+    roots = (REPOSITORY, REPOSITORY / "src" / "pulsing")
+    missing = [path for path in named if not any((root / path).exists() for root in roots)]
+    assert named
+    assert not missing, f"ARCHITECTURE.md names {missing}"

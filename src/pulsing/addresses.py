@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +37,8 @@ def split_host_port(text: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"not an address: {text!r}; expected HOST:PORT, port 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
+        import ipaddress
+
         try:
             return str(ipaddress.IPv6Address(host[1:-1])), int(port)
         except ValueError:

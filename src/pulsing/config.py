@@ -8,10 +8,8 @@ default. `SystemConfig.load` reads them all; the constructor and the presets rea
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -195,6 +193,8 @@ def _from_file(directory: Path, problems: list[str]) -> Iterator[tuple[str, str,
 def _read_toml(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
+            import tomllib
+
             return tomllib.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -259,6 +259,8 @@ def _convert(key: str, value: object) -> object:
     """The value as the type of its field. Raises ValueError; never shows the value of a secret."""
     kind, _, rest = _TYPES.get(key, "").partition(" | ")
     if not kind:
+        import difflib
+
         close = difflib.get_close_matches(key, _TYPES, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(_TYPES))}"
         raise ValueError(f"unknown key {key!r}; {hint}")

@@ -193,7 +193,9 @@ class PulsingTimeoutError(PulsingActorError, TimeoutError):
     """Something the actor waited for took too long. Never restarts the actor."""
 
     def __init__(self, operation: str = "", duration_ms: int = 0) -> None:
-        super().__init__(f"{operation} timed out after {duration_ms} ms" if duration_ms else operation)
+        super().__init__(
+            f"{operation} timed out after {duration_ms} ms" if duration_ms else operation
+        )
         self.operation = operation
         self.duration_ms = duration_ms
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.invocation import CANCELLED, FINISHED, RUNNING, Invocation
 from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
-from pulsing.actor.mailbox import Admission, OnFull, admission
-from pulsing.actor.methods import Executor
+from pulsing.actor.mailbox import Admission, CellOptions, admission
 from pulsing.actor.reply import Signal
 from pulsing.actor.threads import Batch, Job
 from pulsing.errors import ActorStopped, Delivery, MailboxFull
@@ -30,33 +28,6 @@ if TYPE_CHECKING:
     from pulsing.ids import ActorId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellOptions:
-    """How an actor takes its messages.
-
-    Attributes:
-        max_concurrency: messages that may be inside the actor's code at a time, each but one
-            waiting at an ``await``. 1 makes it strictly one message after another.
-        mailbox_size: messages that may wait. Higher takes bursts and memory.
-        on_full: what a sender gets when as many wait.
-        executor: where ``def`` methods run, unless they say otherwise.
-        stream_buffer: items a stream may be ahead of its consumer, unless the method or the
-            caller says otherwise. Higher smooths bursts and takes memory.
-    """
-
-    max_concurrency: int = 1000
-    mailbox_size: int = 10_000
-    on_full: OnFull = OnFull.WAIT
-    executor: Executor = Executor.THREAD
-    stream_buffer: int = 256
-
-    def __post_init__(self) -> None:
-        for name in ("max_concurrency", "mailbox_size", "stream_buffer"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more")
-
-
 class Turn(Enum):
     """Whether the dispatcher knows that a cell has something to do."""
 
@@ -68,7 +39,7 @@ class Turn(Enum):
     """Messages may wait, but must not start now."""
 
 
-_IDLE: Final = Turn.IDLE
+IDLE: Final = Turn.IDLE
 _READY: Final = Turn.READY
 _HELD: Final = Turn.HELD
 
@@ -88,13 +59,13 @@ class Cell:
         exclusive: its code runs in a worker thread; nothing else of it may run.
         withdrawn: messages in the mailbox that need not be handled any more.
         job: what runs in the worker thread.
+        gated: what waits for that to end, or None.
         context: the context variables every message starts with: those of the ``spawn`` call,
             and what ``on_start`` set.
     """
 
     __slots__ = (
         "__weakref__",
-        "_gate",
         "_limit",
         "_running",
         "active",
@@ -102,6 +73,7 @@ class Cell:
         "context",
         "dispatcher",
         "exclusive",
+        "gated",
         "instance",
         "job",
         "mailbox",
@@ -141,7 +113,7 @@ class Cell:
         self.withdrawn = 0
         self.job: Job | None = None
         self.stopping: Stopping | None = None
-        self._gate: list[Signal] | None = None
+        self.gated: list[Signal] | None = None
         self._limit = options.mailbox_size
         self._running: set[Invocation] | None = None
 
@@ -185,7 +157,7 @@ class Cell:
         elif len(mailbox) >= self._limit:
             return self._deliver_at_bound(invocation)
         mailbox.append(invocation)
-        if self.turn is _IDLE:
+        if self.turn is IDLE:
             self.turn = _READY
             dispatcher.ready.append(self)
             if not dispatcher.scheduled:
@@ -265,16 +237,14 @@ class Cell:
 
     def reschedule(self) -> None:
         """Decide what comes next for the mailbox, after a visit and whenever a hold ended."""
-        if self._gate is not None and not self.exclusive:
+        if self.gated is not None and not self.exclusive:
             self._open_gate()
         if self.parked is not None:
             self.admit()
         mailbox = self.mailbox
         if not mailbox:
-            self.turn = _IDLE
-            if mailbox is not None:
-                self.mailbox = None
-                self.dispatcher.recycle(mailbox)
+            self.turn = IDLE
+            self.mailbox = None
             if self.stopping is not None:
                 self.stopping.look(self)
         elif self.exclusive or self.active >= self.options.max_concurrency:
@@ -319,9 +289,9 @@ class Cell:
     def gate(self) -> Generator[Any, None, None]:
         """Wait until the code in the worker thread has ended; look again afterwards."""
         signal = Signal(self.dispatcher, patient=True)
-        if self._gate is None:
-            self._gate = []
-        self._gate.append(signal)
+        if self.gated is None:
+            self.gated = []
+        self.gated.append(signal)
         if self.job is not None:
             self.job.interrupted = True
         yield from signal.wait()
@@ -331,7 +301,7 @@ class Cell:
         assert not self.exclusive
         self.exclusive = True
         self.job = job
-        job.interrupted = self._gate is not None
+        job.interrupted = self.gated is not None
         self.dispatcher.threads.submit(job)
 
     def vacate(self, unstarted: Iterable[Invocation] = ()) -> None:
@@ -341,7 +311,7 @@ class Cell:
             unstarted: messages it was handed and did not start, in order.
         """
         # In turn: after a step of a stream, the mailbox; after that, the other streams and methods.
-        mailbox_first = self._gate is not None and type(self.job) is not Batch
+        mailbox_first = self.gated is not None and type(self.job) is not Batch
         self.exclusive = False
         self.job = None
         for invocation in reversed(tuple(unstarted)):
@@ -353,11 +323,11 @@ class Cell:
             return
         if self.turn is not _READY:
             self.reschedule()
-        elif self._gate is not None:
+        elif self.gated is not None:
             self._open_gate()
 
     def _open_gate(self) -> None:
-        waiting, self._gate = self._gate, None
+        waiting, self.gated = self.gated, None
         for signal in waiting or ():
             signal.fire()
 
@@ -416,3 +386,5 @@ class Cell:
 
 _ACCEPTING: Final = frozenset({CellState.STARTING, CellState.RUNNING})
 _SERVING: Final = frozenset({CellState.RUNNING, CellState.STOPPING})
+
+__all__ = ["IDLE", "Cell", "CellOptions", "Turn"]

@@ -164,7 +164,7 @@ def parse_signature(text: str) -> inspect.Signature:
     try:
         if len(text) > _MAX_SIGNATURE_CHARS:
             return UNKNOWN_SIGNATURE
-        definition = ast.parse(f"def f{text}: ...").body[0]
+        (definition,) = ast.parse(f"def f{text}: ...").body  # more than one: ValueError
         assert isinstance(definition, ast.FunctionDef)
         return inspect.Signature(
             _parameters(definition.args), return_annotation=_annotation(definition.returns)

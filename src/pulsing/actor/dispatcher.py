@@ -12,18 +12,18 @@ import asyncio
 import logging
 from collections import deque
 from contextvars import Context
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing.actor.cell import IDLE
 from pulsing.actor.deadline import Deadlines
 from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING
 from pulsing.actor.methods import Executor, MethodKind
+from pulsing.actor.outcomes import Counters, presentable
 from pulsing.actor.producers import DEFERRED
 from pulsing.actor.runner import NOT_STARTED, Runner
-from pulsing.actor.steps import begin, call
+from pulsing.actor.steps import DONE, begin, call
 from pulsing.actor.threads import MAX_BATCH, Batch, WorkerThreads
-from pulsing.errors import PulsingSystemError
 from pulsing.logs import LimitedLogger
 
 if TYPE_CHECKING:
@@ -47,21 +47,6 @@ _THREAD: Final = Executor.THREAD
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Counters:
-    """What happened since the start, for metrics.
-
-    Attributes:
-        expired: messages whose deadline passed.
-        raised: exceptions that left an actor's code.
-        lost_tells: tells that failed without anybody waiting for them.
-    """
-
-    expired: int = 0
-    raised: int = 0
-    lost_tells: int = 0
-
-
 class Dispatcher:
     """Runs the messages of all actors of a system, on its loop.
 
@@ -71,6 +56,7 @@ class Dispatcher:
         ready: actors that have messages to start.
         woken: tasks to be woken, with their context.
         scheduled: a pump runs or will run: whoever adds something to do need not ask for one.
+        idle: runners that have nothing to do.
         done: a finished future: what a woken task is told it waited for.
         threads: where ``def`` methods run.
         deadlines: expires what waits.
@@ -82,7 +68,6 @@ class Dispatcher:
         "_closed",
         "_hiring",
         "_host",
-        "_idle",
         "_kept",
         "_pumping",
         "_returned",
@@ -94,6 +79,7 @@ class Dispatcher:
         "deadlines",
         "default_timeout_s",
         "done",
+        "idle",
         "log",
         "loop",
         "ready",
@@ -127,7 +113,7 @@ class Dispatcher:
         self.spare_mailboxes: list[deque[Invocation]] = []
         self._returned: deque[Invocation] = deque()
         """Messages whose ``def`` gave a generator or coroutine, which waits for a runner."""
-        self._idle: list[Runner] = []
+        self.idle: list[Runner] = []
         self._runners: set[Runner] = set()
         self._runner_number = 0
         self._hiring = 0
@@ -160,22 +146,22 @@ class Dispatcher:
         self._pumping = self.scheduled = True
         self._until = until = monotonic() + BUDGET_S
         woken, ready, returned, idle, done = (
-            self.woken, self.ready, self._returned, self._idle, self.done
+            self.woken, self.ready, self._returned, self.idle, self.done
         )  # fmt: skip
         try:
             while True:
-                while woken:
+                # Whoever has its answer gets it even when the time is up.
+                for _ in range(len(woken)):
                     context, wakeup = woken.popleft()
                     context.run(wakeup, done)
-                    if monotonic() >= until:
-                        return
-                if not ready and not returned:
-                    return
-                if not idle:
-                    self._hire()
-                    return
-                idle.pop().wake()
                 if monotonic() >= until:
+                    return
+                if ready or returned:
+                    if not idle:
+                        self._hire()
+                        return
+                    idle.pop().wakeup(done)
+                elif not woken:
                     return
         finally:
             self._pumping = self.scheduled = False
@@ -197,6 +183,7 @@ class Dispatcher:
         ready = self.ready
         until = self._until
         cancelling = runner.task.cancelling
+        spare = self.spare_mailboxes
         while ready:
             cell = ready.popleft()
             most = cell.options.max_concurrency
@@ -218,22 +205,19 @@ class Dispatcher:
                 if invocation.method.kind is _ASYNC:
                     context = cell.context.copy()
                     try:
-                        runner.waits_for = context.run(begin, invocation)
-                    except StopIteration as returned:
-                        if invocation.work is None:
-                            self.code_raised(invocation, returned)
-                        else:
-                            invocation.reply(returned.value)
-                        invocation.stage = FINISHED
-                        if invocation.watched:
-                            self.deadlines.unwatch(invocation)
+                        waits_for = context.run(begin, invocation)
                     except BaseException as error:  # noqa: BLE001  # stays with its message
                         self.code_raised(invocation, error)
                         invocation.drop()
                     else:
-                        cell.entered(invocation, context)
-                        cell.reschedule()
-                        return invocation
+                        if waits_for is not DONE:
+                            runner.waits_for = waits_for
+                            cell.entered(invocation, context)
+                            cell.reschedule()
+                            return invocation
+                        invocation.stage = FINISHED
+                        if invocation.watched:
+                            self.deadlines.unwatch(invocation)
                 elif self._start(cell, invocation, runner):
                     cell.reschedule()
                     return invocation
@@ -241,7 +225,14 @@ class Dispatcher:
                     runner.forget_cancellations()  # takes effect when the runner rests
                     cell.reschedule()
                     return None
-            cell.reschedule()
+            if mailbox or cell.parked or cell.gated or cell.stopping:
+                cell.reschedule()
+            else:  # `reschedule`, inlined for the usual case
+                cell.turn = IDLE
+                if mailbox is not None:
+                    cell.mailbox = None
+                    if len(spare) < MAX_SPARE_MAILBOXES:
+                        spare.append(mailbox)
         return None
 
     def _start(self, cell: Cell, invocation: Invocation, runner: Runner) -> bool:
@@ -269,13 +260,14 @@ class Dispatcher:
         """The message and those behind it that a thread can run in one go."""
         batch = [first]
         mailbox = cell.mailbox
+        now = monotonic()
         while mailbox and len(batch) < MAX_BATCH:
             invocation = mailbox[0]
             method = invocation.method
             if method.kind is not _SYNC or method.executor is not _THREAD:
                 break
             mailbox.popleft()
-            if invocation.stage is QUEUED:
+            if invocation.stage is QUEUED and not invocation.expired(now):
                 invocation.stage = RUNNING
                 batch.append(invocation)
             else:
@@ -307,30 +299,11 @@ class Dispatcher:
         if invocation.stage is CANCELLED or invocation.stage is FINISHED:
             return  # the caller has its answer; most probably this is our own CancelledError
         self.counters.raised += 1
-        _trim(error)
-        if not isinstance(error, Exception) or isinstance(
-            error, StopIteration | StopAsyncIteration
-        ):
-            error = self._tamed(invocation, error)
+        error = presentable(invocation, error, self.log)
         if sink is not None:
             sink.raised(error)
         else:
             invocation.raised(error)
-
-    def _tamed(self, invocation: Invocation, error: BaseException) -> PulsingSystemError:
-        """An exception that may be raised anywhere, instead of one that would end the program."""
-        kind = type(error).__name__
-        tamed = PulsingSystemError(f"{kind}: {error}" if str(error) else kind)
-        tamed.cause = tamed.__cause__ = error
-        if not isinstance(error, asyncio.CancelledError):
-            where = f"{invocation.cell.label}.{invocation.method.name}"
-            self.log.error(where, "%s raised %r; it was answered as a failure", where, error)
-        return tamed
-
-    def recycle(self, mailbox: deque[Invocation]) -> None:
-        """Keep an empty mailbox for the next actor that needs one."""
-        if len(self.spare_mailboxes) < MAX_SPARE_MAILBOXES:
-            self.spare_mailboxes.append(mailbox)
 
     # --- runners
 
@@ -341,17 +314,18 @@ class Dispatcher:
 
     def rest(self, runner: Runner) -> bool:
         """A runner has nothing to do. Returns False when it should end."""
-        if runner.ending or self._closed or len(self._idle) >= MAX_IDLE_RUNNERS:
+        if runner.ending or self._closed or len(self.idle) >= MAX_IDLE_RUNNERS:
             return False
-        self._idle.append(runner)
         if (self.ready or self._returned) and not self.scheduled:
             self.schedule()
         return True
 
     def runner_leaves(self, runner: Runner) -> None:
         """An idle runner is being cancelled."""
-        if runner in self._idle:
-            self._idle.remove(runner)
+        self.idle.remove(runner)
+        self.woken.append((Context(), runner.wakeup))
+        if not self.scheduled:
+            self.schedule()
 
     def runner_started(self) -> None:
         """The task of a new runner makes its first step."""
@@ -399,19 +373,6 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.threads.close()
-        self._idle.clear()
+        self.idle.clear()
         self.ready.clear()
         self._returned.clear()
-
-
-def _trim(error: BaseException) -> None:
-    """Take the frames of the runtime off the top of a traceback: they tell the user nothing."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
-        trace = trace.tb_next
-    error.__traceback__ = trace
-
-
-_OWN_MODULES: Final = frozenset(
-    f"pulsing.actor.{name}" for name in ("dispatcher", "producers", "runner", "steps", "threads")
-)

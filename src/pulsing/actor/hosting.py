@@ -10,14 +10,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pulsing.actor import lifecycle
-from pulsing.actor.cell import Cell, CellOptions
+from pulsing.actor.cell import Cell
 from pulsing.actor.construction import construct, read_metadata, start_failure
 from pulsing.actor.describe import describe_actor
 from pulsing.actor.directory import Directory
 from pulsing.actor.dispatcher import Dispatcher
 from pulsing.actor.local import LocalTarget
+from pulsing.actor.mailbox import CellOptions
 from pulsing.actor.methods import Executor, MethodTable
-from pulsing.actor.options import ActorOptions
+from pulsing.actor.options import NO_OPTIONS, ActorOptions
 from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.proxy import typed_proxy
 from pulsing.actor.refs import ActorRef
@@ -56,6 +57,16 @@ class HostedCell(Cell):
         return super().stop(grace_s=grace_s)
 
 
+def retired(cell: Cell) -> bool:
+    """Stop an actor here and now if nothing of it runs or has to run. Returns whether it did."""
+    idle = cell.state is lifecycle.CellState.RUNNING and cell.is_idle()
+    if idle and not hasattr(type(cell.instance), "on_stop"):
+        cell.advance(lifecycle.CellEvent.STOP_ASKED)
+        cell.advance(lifecycle.CellEvent.ENDED)
+        return True
+    return False
+
+
 class ActorHost:
     """The actors of one node."""
 
@@ -73,6 +84,17 @@ class ActorHost:
         self._directory = Directory(self.node_id)
         self._metadata: dict[int, Mapping[str, str]] = {}
         self._cell_options: dict[ActorOptions, CellOptions] = {}
+        self._last_options = (NO_OPTIONS, self._fill(NO_OPTIONS))
+
+    @property
+    def state(self) -> SystemState:
+        """How far its life has come."""
+        return self._state
+
+    @property
+    def actor_count(self) -> int:
+        """How many actors live on the node."""
+        return len(self._directory)
 
     @property
     def is_running(self) -> bool:
@@ -223,9 +245,12 @@ class ActorHost:
         return self._directory.reserve(name, owner.__name__)
 
     def _add(self, instance: object, name: str, public: bool, options: ActorOptions) -> Cell:
-        filled = self._cell_options.get(options)
-        if filled is None:
-            filled = self._cell_options[options] = self._fill(options)
+        if self._last_options[0] is not options:
+            known = self._cell_options.get(options)
+            if known is None:
+                known = self._cell_options[options] = self._fill(options)
+            self._last_options = (options, known)
+        filled = self._last_options[1]
         cell = HostedCell(
             instance,
             MethodTable.of(type(instance), filled.executor),

@@ -233,6 +233,14 @@ class Invocation:
         self.cell.dispatcher.counters.expired += 1
         self.withdraw(DeadlineExceeded(error, delivered=delivered))
 
+    def expired(self, now: float) -> bool:
+        """Whether its deadline has passed; then its caller is told."""
+        deadline = self.deadline
+        if deadline is None or deadline > now:
+            return False
+        self.expire()
+        return True
+
     def drop(self) -> None:
         """Nothing will happen any more: release everything it holds."""
         self.stage = FINISHED

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pulsing.actor.invocation import INVOCATION_SLOTS, RUNNING, Invocation
 from pulsing.actor.methods import Executor, Method, MethodKind
 from pulsing.actor.producers import exclusively
-from pulsing.actor.steps import Wait, begin, call, drive, finish
+from pulsing.actor.steps import DONE, Wait, begin, call, drive, finish
 from pulsing.errors import ActorStopped, Delivery
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class _HookRun(Invocation):
         self.stage = RUNNING
         self.context = cell.context
 
+    def reply(self, value: Any) -> None:
+        """Nobody wants what a hook returns."""
+
 
 async def run_hook(cell: Cell, name: str, *args: Any) -> None:
     """Run a hook of the actor, if it has it: async on the loop, ``def`` in a worker thread.
@@ -109,11 +112,9 @@ def _run(run: _HookRun) -> Wait:
         if inspect.iscoroutine(result):
             yield from finish(run, result)
         return
-    try:
-        waits_for = run.context.run(begin, run)
-    except StopIteration:
-        return
-    yield from drive(run, run.work, waits_for)
+    waits_for = run.context.run(begin, run)
+    if waits_for is not DONE:
+        yield from drive(run, run.work, waits_for)
 
 
 async def start(cell: Cell) -> None:

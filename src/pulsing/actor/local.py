@@ -54,8 +54,13 @@ class LocalAsk(Invocation, Reply):
         if not self.settled:
             self.settled = True
             self.value = value
-            if self._waiter is not None:
-                self.fire()
+            waiter = self._waiter
+            if waiter is not None:  # `fire`, inlined
+                self._waiter = None
+                dispatcher = self.dispatcher
+                dispatcher.woken.append(waiter)
+                if not dispatcher.scheduled:
+                    dispatcher.schedule()
 
     def fail(self, error: PulsingRuntimeError) -> None:
         """See `Invocation.fail`."""
@@ -160,24 +165,20 @@ class LocalTarget:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
 
-    def start_ask(self, call: Call[Any]) -> LocalAsk:
-        """See `Target.start_ask`."""
-        method = self.cell.table.get(call.method)
-        if method is None:
-            method = self._other_method(call.method)
-        return self._ask(call, method)
-
     def start_get(self, call: Call[Any]) -> LocalAsk:
         """See `Target.start_get`."""
-        return self._ask(call, attribute_reader(self.cell, call.method))
+        return self.start_ask(call, attribute_reader(self.cell, call.method))
 
-    def _ask(self, call: Call[Any], method: Method) -> LocalAsk:
+    def start_ask(self, call: Call[Any], method: Method | None = None) -> LocalAsk:
+        """See `Target.start_ask`."""
         cell = self.cell
         dispatcher = cell.dispatcher
+        if method is None:
+            method = cell.table.get(call.method) or self._other_method(call.method)
         if _get_running_loop() is not dispatcher.loop:
             self._refuse_loop(call.method)
         timeout = call.timeout
-        if timeout == DEFAULT_TIMEOUT:
+        if timeout is DEFAULT_TIMEOUT:
             timeout = dispatcher.default_timeout_s
         deadline = None if timeout is None else monotonic() + timeout
         scope = SCOPE.get()

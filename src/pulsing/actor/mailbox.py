@@ -1,11 +1,14 @@
-"""Mailbox policy: what happens to a message that arrives at a full mailbox.
+"""Mailbox policy: how an actor takes messages, and what happens to one that finds no room.
 
 Pure: the cell asks, the answer is a value.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+
+from pulsing.actor.methods import Executor
 
 
 class OnFull(Enum):
@@ -24,6 +27,33 @@ class Admission(Enum):
     """It waits behind the mailbox, in order, and counts as accepted when there is room."""
     REJECT = "reject"
     """Its sender gets `MailboxFull`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOptions:
+    """How an actor takes its messages.
+
+    Attributes:
+        max_concurrency: messages that may be inside the actor's code at a time, each but one
+            waiting at an ``await``. 1 makes it strictly one message after another.
+        mailbox_size: messages that may wait. Higher takes bursts and memory.
+        on_full: what a sender gets when as many wait.
+        executor: where ``def`` methods run, unless they say otherwise.
+        stream_buffer: items a stream may be ahead of its consumer, unless the method or the
+            caller says otherwise. Higher smooths bursts and takes memory.
+    """
+
+    max_concurrency: int = 1000
+    mailbox_size: int = 10_000
+    on_full: OnFull = OnFull.WAIT
+    executor: Executor = Executor.THREAD
+    stream_buffer: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrency", "mailbox_size", "stream_buffer"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more")
 
 
 def admission(on_full: OnFull, *, patient: bool, parked: int, mailbox_size: int) -> Admission:

@@ -321,7 +321,8 @@ def _stored_on_self(code: CodeType) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
         if instruction.opname == "STORE_ATTR" and loaded == self_name:
             yield cast("str", instruction.argval)
-        loaded = cast("object", instruction.argval) if "LOAD_" in instruction.opname else None
+        is_variable = "LOAD_FAST" in instruction.opname or "LOAD_DEREF" in instruction.opname
+        loaded = cast("object", instruction.argval) if is_variable else None
         if isinstance(loaded, tuple):
             # Since 3.13 one instruction may load two names; the last is on top of the stack.
             loaded = cast("tuple[object, ...]", loaded)[-1]

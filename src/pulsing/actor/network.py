@@ -1,4 +1,4 @@
-"""What a node has on the wire: the port it listens on, the peers that dialled it, those it dials."""
+"""What a node has on the wire: its port, the peers that dialled it, and those it dials."""
 
 from __future__ import annotations
 
@@ -68,11 +68,9 @@ class Network:
         config = system.config
         tls: ClusterTls | None = None
         if config.passphrase is not None:
-            from pulsing.transport.tls import ClusterTls  # noqa: PLC0415 - 50 ms of imports
+            from pulsing.transport.tls import ClusterTls
 
-            tls = await asyncio.to_thread(
-                ClusterTls.derive, config.passphrase, config.cluster_name
-            )
+            tls = await asyncio.to_thread(ClusterTls.derive, config.passphrase, config.cluster_name)
         return cls(system, tls)
 
     @property
@@ -95,7 +93,6 @@ class Network:
             codec=system.codec,
             node_id=system.node_id,
             scheme="http" if self._tls is None else "https",
-            max_message_bytes=self._limits.max_message_bytes,
         )
 
     async def listen(self, addr: str, gateway: AsgiApp) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from pulsing.actor.mailbox import OnFull
 from pulsing.actor.methods import Executor
@@ -66,6 +66,10 @@ class ActorOptions:
     def as_dict(self) -> dict[str, Any]:
         """All options by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+NO_OPTIONS: Final = ActorOptions()
+"""Everything is left to the configuration."""
 
 
 def _check_count(name: str, value: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from time import monotonic
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.invocation import CANCELLED
 from pulsing.actor.methods import Executor
@@ -44,7 +44,7 @@ def produce(invocation: Invocation) -> Wait:
             return
         work = context.run(call, invocation)
         invocation.work = work
-    kind = cast(type, type(work))
+    kind = work.__class__
     if kind is AsyncGeneratorType:
         yield from _stream(invocation, _AsyncSource(invocation, work))
     elif kind is GeneratorType:

@@ -6,7 +6,6 @@ them: ``ask``, ``tell``, ``sync``, ``ref`` and the others in `_OWN` are found la
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
@@ -73,8 +72,10 @@ class ActorProxy(Reference, Generic[T]):
         method = table.get(name)
         if method is not None:
             if method.kind.streams:
-                return StreamHandle[..., Any](self._place, name, method)
-            return MethodHandle[..., Any](self._place, name, method)
+                streaming: StreamHandle[..., Any] = StreamHandle(self._place, name, method)
+                return streaming
+            handle: MethodHandle[..., Any] = MethodHandle(self._place, name, method)
+            return handle
         own = _OWN.get(name)
         if own is not None:
             return Found(own(self))
@@ -125,7 +126,8 @@ def typed_proxy(place: Place, cls: type[Any]) -> Any:
     """
     if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"a typed proxy needs a class, not {cls!r}")
-    return ActorProxy[Any](place, MethodTable.of(cls))
+    proxy: ActorProxy[Any] = ActorProxy(place, MethodTable.of(cls))
+    return proxy
 
 
 def class_of_proxy(proxy: ActorProxy[Any]) -> type[Any] | None:
@@ -135,6 +137,8 @@ def class_of_proxy(proxy: ActorProxy[Any]) -> type[Any] | None:
 
 
 def _no_method(name: str, table: MethodTable) -> str:
+    import difflib
+
     names = table.names
     close = difflib.get_close_matches(name, [*names, *table.attributes], 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""

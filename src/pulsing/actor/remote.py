@@ -25,7 +25,7 @@ from typing import (
 )
 
 from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
-from pulsing.actor.options import ActorOptions
+from pulsing.actor.options import NO_OPTIONS, ActorOptions
 
 if TYPE_CHECKING:
     from pulsing.actor.mailbox import OnFull
@@ -45,7 +45,7 @@ OPTIONS = "__pulsing_options__"
 
 def options_of(owner: type) -> ActorOptions:
     """The options a class was decorated with, or the defaults."""
-    return cast(ActorOptions, getattr(owner, OPTIONS, ActorOptions()))
+    return cast(ActorOptions, getattr(owner, OPTIONS, NO_OPTIONS))
 
 
 class Spawner(Generic[P, T]):
@@ -142,8 +142,10 @@ class Actor:
             PulsingRuntimeError: there is no system, or it is shutting down.
             Exception: what the constructor or ``on_start`` raised.
         """
-        options = options_of(cls)
-        return await Spawner[..., Any](cls, options, name, public, system).spawn(*args, **kwargs)
+        where = system or _default_system()
+        return await where.spawn_class(
+            cls, args, kwargs, name=name, public=public, options=options_of(cls)
+        )
 
     @classmethod  # pyright: ignore[reportArgumentType]  # as above
     def options(

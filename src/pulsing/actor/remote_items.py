@@ -135,6 +135,17 @@ class Source:
                 reader.cancel()
         self.wake()
 
+    def ignore(self) -> None:
+        """Take no more of a request's items: it is answered all the same.
+
+        HTTP/2 cannot end one direction from its receiving end, so the caller's iterator waits for
+        window until the answer ends the stream (RFC 9113 8.1).
+        """
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.on_items = None
+            reader.items.clear()
+
 
 class RemoteItems:
     """The consumer's iterator. Dropping it, or `aclose`, cancels the producer.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 from pulsing.actor.attributes import attribute_reader
-from pulsing.actor.invocation import INVOCATION_SLOTS, QUEUED, Invocation
+from pulsing.actor.invocation import FINISHED, QUEUED, Invocation, Stage
 from pulsing.actor.message import StreamMessage
 from pulsing.actor.remote_items import RemoteItems, RemoteSink, Source, send_items
 from pulsing.errors import (
@@ -33,14 +33,17 @@ from pulsing.wire.failures import encode_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextvars import Context
 
     from pulsing.actor.cell import Cell
     from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.invocation import ItemSink
     from pulsing.actor.methods import Method
+    from pulsing.actor.runner import Runner
     from pulsing.transport.header_blocks import Head
+    from pulsing.transport.items import ItemReader, ItemWriter
     from pulsing.transport.server_core import ServerConnection
-    from pulsing.transport.streams import Body
+    from pulsing.transport.streams import Body, Flow
     from pulsing.wire import Codec
 
 RAW_METHOD: Final = "-"
@@ -87,11 +90,32 @@ class Route:
 
 
 class RemoteInvocation(Invocation, ServerStream):
-    """A message from an actor or a program on another node."""
+    """A message from an actor or a program on another node.
 
-    __slots__ = (*INVOCATION_SLOTS, "is_tell")
+    One is made for every request: what nearly never changes is kept in the class.
+    """
 
     connection: ServerConnection
+    # ServerStream
+    flow: Flow | None = None
+    reader: ItemReader | None = None
+    writer: ItemWriter | None = None
+    remote_closed: bool = False
+    closed: bool = False
+    # Invocation
+    stage: Stage = FINISHED  # nothing has begun
+    watched: bool = False
+    sender: object = None
+    meta: dict[str, Any] | None = None
+    work: Any = None
+    context: Context | None = None
+    runner: Runner | None = None
+    is_tell: bool = False
+
+    def __init__(self, connection: ServerConnection, stream_id: int, head: Head) -> None:
+        self.connection = connection
+        self.id = stream_id
+        self.head = head
 
     # --- in
 
@@ -118,18 +142,23 @@ class RemoteInvocation(Invocation, ServerStream):
         except PulsingError as error:
             self.refuse(error)
             return
+        except Exception as error:  # noqa: BLE001 - one request fails, the connection lives
+            self._give_up(host, error)
+            return
         # `prepare_invocation`, inlined: this runs for every request.
         cell = self.cell = route.cell
         self.method = route.method
         self.args = arguments
         self.kwargs = keywords
         self.deadline = None if timeout_ms is None else monotonic() + timeout_ms / 1000
-        self.meta = meta
         self.stage = QUEUED
-        self.watched = False
-        self.sender = self.work = self.context = self.runner = None
-        is_tell = self.is_tell = route.is_tell
-        if cell.deliver(self) and is_tell:
+        if meta is not None:
+            self.meta = meta
+        if not route.is_tell:
+            cell.deliver(self)
+            return
+        self.is_tell = True
+        if cell.deliver(self):
             self.acknowledge()
 
     def _find_route(self, host: Host) -> Route | None:
@@ -165,7 +194,13 @@ class RemoteInvocation(Invocation, ServerStream):
         assert self.reader is not None
         source = Source(host.dispatcher, host.codec)
         source.begin(self.reader)
-        return RemoteItems(host.dispatcher, source, source.leave)
+        return RemoteItems(host.dispatcher, source, source.ignore)
+
+    def _give_up(self, host: Host, error: Exception) -> None:
+        """A defect, here or in a class that was asked to describe or rebuild itself."""
+        path = self.head.path[:200]
+        host.dispatcher.log.error(path, "request %s failed: %r", path, error)
+        self.refuse(PulsingRuntimeError(f"request {path} failed: {error!r}"))
 
     def request_refused(self, error: PulsingRuntimeError) -> None:
         """See `ServerStream.request_refused`."""
@@ -173,8 +208,7 @@ class RemoteInvocation(Invocation, ServerStream):
 
     def aborted(self, error: PulsingRuntimeError) -> None:
         """The caller is gone or took the call back: its code is cancelled."""
-        if hasattr(self, "stage"):
-            self.withdraw()
+        self.withdraw()
 
     # --- out
 
@@ -221,9 +255,7 @@ class RemoteInvocation(Invocation, ServerStream):
         where = f"{self.cell.label}.{self.method.name}"
         text = "a tell to %s from %s failed: %s: %s"
         address = self.peer.address
-        dispatcher.log.warning(
-            f"tell {where}", text, where, address, type(error).__name__, error
-        )
+        dispatcher.log.warning(f"tell {where}", text, where, address, type(error).__name__, error)
 
     def _encode_raised(self, error: BaseException) -> Body:
         host: Host = self.connection.app
@@ -242,6 +274,7 @@ class RemoteInvocation(Invocation, ServerStream):
         chunks: list[AsyncIterator[Any]] = []
         try:
             head = host.codec.encode(message, chunks)
+            source = aiter(chunks[0])
         except PulsingRuntimeError as error:
             self.refuse(error)
             return
@@ -249,7 +282,7 @@ class RemoteInvocation(Invocation, ServerStream):
         writer.write(head)
         writer.flush()
         sink = RemoteSink(writer, host.codec, self._encode_raised)
-        work = send_items(sink, chunks[0], host.dispatcher)
+        work = send_items(sink, source, host.dispatcher)
         host.dispatcher.keep(work, name=f"pulsing-chunks-{message.msg_type}")
 
 
@@ -267,7 +300,7 @@ _KINDS: Final = frozenset({"ask", "tell", "get", "describe"})
 def _parse_path(head: Head) -> tuple[str, str, str]:
     """Kind, method and target. Raises WireError when the path is not of a request between nodes."""
     parts = head.path.split("/", 3)
-    if head.method != "POST" or len(parts) != 4 or parts[0] or parts[1] not in _KINDS:  # noqa: PLR2004
+    if head.method != "POST" or len(parts) != 4 or parts[0] or parts[1] not in _KINDS:
         raise WireError(f"{head.method} {head.path[:80]} is not a request between nodes")
     return parts[1], unquote(parts[2]), unquote(parts[3])
 

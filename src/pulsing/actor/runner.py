@@ -35,6 +35,7 @@ class Runner(Awaited):
 
     Attributes:
         task: where the actor's code runs.
+        wakeup: makes an idle runner serve what is ready, now; only while no task runs.
         waits_for: what the work it took over from `Dispatcher.run_ready` waits for.
         started: the task has made its first step.
         ending: it serves no more.
@@ -43,20 +44,21 @@ class Runner(Awaited):
     __slots__ = (
         "__weakref__",
         "_asyncio_future_blocking",
-        "_waiter",
         "dispatcher",
         "ending",
         "started",
         "task",
         "waits_for",
+        "wakeup",
     )
+
+    wakeup: Wakeup
 
     def __init__(self, dispatcher: Dispatcher, number: int) -> None:
         self.dispatcher = dispatcher
         self.started = False
         self.ending = False
         self.waits_for: object = None
-        self._waiter: tuple[Context, Wakeup] | None = None
         # Not loop.create_task: a task factory of the user (eager tasks) must not change this.
         self.task: asyncio.Task[None] = asyncio.Task(
             self._main(), loop=dispatcher.loop, name=f"pulsing-runner-{number}", context=Context()
@@ -70,25 +72,24 @@ class Runner(Awaited):
 
     @types.coroutine
     def _serve(self) -> Generator[Any, None, None]:
-        rest = self.dispatcher.rest
-        run_ready = self.dispatcher.run_ready
-        while rest(self):
-            self._asyncio_future_blocking = True
-            yield self
-            invocation = run_ready(self)
-            if invocation is not None:
-                yield from _carry(self, invocation)
-                del invocation
+        dispatcher = self.dispatcher
+        run_ready = dispatcher.run_ready
+        while dispatcher.rest(self):
+            invocation: Invocation | None = None
+            while invocation is None:
+                dispatcher.idle.append(self)
+                self._asyncio_future_blocking = True
+                yield self
+                invocation = run_ready(self)
+            yield from _carry(self, invocation)
+            del invocation
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.dispatcher.runner_ended(self)
 
-    def wake(self) -> None:
-        """Serve what is ready, now. Only while no task runs, and only an idle runner."""
-        waiter = self._waiter
-        assert waiter is not None
-        self._waiter = None
-        waiter[1](self.dispatcher.done)
+    def add_done_callback(self, wakeup: Wakeup, *, context: Context) -> None:
+        """The task is idle. Whoever wakes it need not care for its context: it has none."""
+        self.wakeup = wakeup
 
     def cancel(self, msg: object = None) -> bool:
         """See `Awaited.cancel`; here the task is idle.
@@ -101,7 +102,6 @@ class Runner(Awaited):
         if not self.ending:
             self.ending = True
             self.dispatcher.runner_leaves(self)
-        self.fire()
         return False
 
     def forget_cancellations(self) -> int:

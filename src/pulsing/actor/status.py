@@ -36,7 +36,7 @@ class SystemStatus:
     @property
     def status(self) -> str:
         """``running``, ``draining`` or ``closed``."""
-        return self._system.state
+        return self._system.state.value
 
     @property
     def ready(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.deadline import SCOPE
 
@@ -20,14 +20,16 @@ Wait = Generator[Any, None, Any]
 """What a runner delegates to: it yields what asyncio tasks wait for."""
 
 
+DONE: Final = object()
+"""What `begin` gives for a coroutine that has returned."""
+
+
 def begin(invocation: Invocation) -> Any:
     """Call an async method and run it to its first wait. Runs inside the message's context.
 
     Returns:
-        What the coroutine waits for.
-
-    Raises:
-        StopIteration: it returned, without waiting for anything.
+        What the coroutine waits for; `DONE` when it returned without waiting, then its caller has
+        the answer.
     """
     SCOPE.set(invocation)
     arguments = invocation.args
@@ -41,7 +43,11 @@ def begin(invocation: Invocation) -> Any:
     if work.__class__ is not CoroutineType:
         work = _await(work)
     invocation.work = work
-    return work.send(None)
+    try:
+        return work.send(None)
+    except StopIteration as returned:
+        invocation.reply(returned.value)
+        return DONE
 
 
 def call(invocation: Invocation) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor import travel
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.finding import arrived, find
-from pulsing.actor.hosting import ActorHost, SystemState
+from pulsing.actor.hosting import ActorHost, SystemState, retired
 from pulsing.actor.options import ActorOptions
 from pulsing.actor.place import Reference, place_of, reachable
 from pulsing.actor.proxy import typed_proxy
@@ -21,13 +21,13 @@ from pulsing.ids import ActorId
 from pulsing.wire import Codec, WireLimits
 
 if TYPE_CHECKING:
-    from pulsing.actor.network import Network
-    from pulsing.actor.remote_client import RemoteTarget
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
+    from pulsing.actor.network import Network
     from pulsing.actor.place import Place
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.remote import Actor, ActorClass
+    from pulsing.actor.remote_client import RemoteTarget
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
@@ -299,7 +299,7 @@ class ActorSystem(ActorHost):
         await asyncio.shield(self._closing)
 
     async def _shutdown(self) -> None:
-        cells = list(self._directory)
+        cells = [cell for cell in self._directory if not retired(cell)]
         self._directory.close()
         for begin in range(0, len(cells), _STOP_BATCH):
             await asyncio.gather(
@@ -315,18 +315,18 @@ class ActorSystem(ActorHost):
         if self.loop.is_closed() and self._state is not SystemState.CLOSED:
             self._state = SystemState.CLOSED
             self._directory.close()
-            await self.dispatcher.threads.close()
+            await self.dispatcher.threads.close(timeout_s=0)  # nobody on that loop would notice
 
     # --- the network
 
     async def _start_network(self) -> None:
         """Listen on ``config.addr``; with a passphrase, derive the cluster's key first."""
-        from pulsing.actor.network import Network  # noqa: PLC0415 - not needed standalone
+        from pulsing.actor.network import Network
 
         self._network = await Network.create(self)
         if self.config.addr is not None:
-            from pulsing.actor.status import SystemStatus  # noqa: PLC0415 - as above
-            from pulsing.gateway import Gateway  # noqa: PLC0415 - as above
+            from pulsing.actor.status import SystemStatus
+            from pulsing.gateway import Gateway
 
             gateway = Gateway(SystemStatus(self))
             self._addr = await self._network.listen(self.config.addr, gateway)
@@ -334,7 +334,7 @@ class ActorSystem(ActorHost):
     def network(self) -> Network:
         """Its side of the wire; made when it is first needed. A standalone node only dials."""
         if self._network is None:
-            from pulsing.actor.network import Network  # noqa: PLC0415 - not needed standalone
+            from pulsing.actor.network import Network
 
             if self.is_closed:
                 raise PulsingRuntimeError(f"the actor system {self.node_id[:8]} was shut down")

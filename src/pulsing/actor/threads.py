@@ -12,6 +12,7 @@ import queue
 import threading
 from collections import deque
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.invocation import CANCELLED
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH: Final = 64
 """Messages handed to a thread at once."""
+_JOIN_S: Final = 0.2
+"""Seconds to block for threads of a loop that is gone; idle ones need microseconds."""
 _DONE: Final = object()
 
 
@@ -214,11 +217,22 @@ class WorkerThreads:
         """
         if not self._threads:
             return True
-        self._all_ended = self._dispatcher.loop.create_future()
+        loop = self._dispatcher.loop
         for _ in range(self._serving):
             self._jobs.put(None)
         self._serving = 0
+        if loop.is_closed():
+            return self._join_all(min(timeout_s, _JOIN_S))
+        self._all_ended = loop.create_future()
         await asyncio.wait((self._all_ended,), timeout=timeout_s)
+        return not self._threads
+
+    def _join_all(self, timeout_s: float) -> bool:
+        """Wait for threads that cannot report to their loop any more: it was closed before."""
+        give_up_at = monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, give_up_at - monotonic()))
+        self._threads = {each for each in self._threads if each.is_alive()}
         return not self._threads
 
     # --- in worker threads

@@ -67,7 +67,10 @@ def _unpack_proxy(packed: Any, system: ActorSystem) -> Any:
     *place_facts, name = cast("list[object]", packed)
     place = _unpack_place(place_facts, system)
     owner = find_class(name) if isinstance(name, str) else None
-    return ActorProxy[Any](place, None) if owner is None else typed_proxy(place, owner)
+    if owner is not None:
+        return typed_proxy(place, owner)
+    proxy: ActorProxy[Any] = ActorProxy(place, None)
+    return proxy
 
 
 # --- messages -----------------------------------------------------------------------------------
@@ -85,8 +88,20 @@ def _unpack_message(packed: Any) -> Message:
             raise WireError("a Message arrived that makes no sense")
 
 
+class _Chunks:
+    """The chunks of a message, taken by whoever sends them: encoding may be tried twice."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: StreamMessage) -> None:
+        self._message = message
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._message.stream_reader()
+
+
 def _pack_stream(message: StreamMessage) -> list[object]:
-    return [message.msg_type, message.stream_reader()]
+    return [message.msg_type, _Chunks(message)]
 
 
 def _unpack_stream(packed: Any) -> StreamMessage:

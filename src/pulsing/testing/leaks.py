@@ -46,7 +46,7 @@ async def assert_nothing_left(
 
 @asynccontextmanager
 async def assert_no_leaks(*, within_s: float = 1.0) -> AsyncGenerator[None]:
-    """The block leaves no task, thread, socket or open file: ``async with assert_no_leaks():``.
+    """A block that must leave no task, thread, socket or open file behind.
 
     Args:
         within_s: how long what is ending may take.

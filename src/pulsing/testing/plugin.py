@@ -55,7 +55,7 @@ def start_node() -> Iterator[StartNode]:
 
 @pytest.fixture
 def pulsing_system() -> Callable[..., AbstractAsyncContextManager[ActorSystem]]:
-    """A node of this process for a block, as in ``async with pulsing_system() as system:``.
+    """Makes the node of this process for the time of an ``async with``.
 
     It is `pulsing.testing.pulsing_system`, with the same arguments.
     """

@@ -1,190 +1,107 @@
-"""The client side of a connection: requests go out, answers come in.
+"""The client side of a connection: the answers that come in, and how it ends.
 
-Order: two requests with the same ``order`` key reach the peer complete in the order in which they
-were made. A small one leaves at once; behind one that is still being sent, those of its key wait.
+How requests go out is in ``requesting``.
 
 Source: RFC 9113 5.1.1, 5.1.2, 6.8, 8.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import inf
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
 
-from pulsing.errors import (
-    ConnectionLost,
-    Delivery,
-    MailboxFull,
-    MessageTooLarge,
-    PulsingRuntimeError,
-)
+from pulsing.errors import ConnectionLost, Delivery, MessageTooLarge, PulsingRuntimeError
 
-from .connection_core import SMALL_BODY_BYTES, Connection, data_end_prefix
+from .connection_core import SMALL_BODY_BYTES
 from .ending import code_name, fresh
 from .faults import ConnectionFault, StreamFault
 from .frames import (
+    DATA,
     END_HEADERS,
+    END_STREAM,
+    FRAME_HEADER_BYTES,
     HEADERS,
-    LARGEST_STREAM_ID,
-    PREFACE,
     ErrorCode,
     frame_header,
 )
-from .header_blocks import Head, encode_headers
-from .items import ItemReader, ItemWriter
-from .streams import body_size
-from .waiting import Request, RequestBlock, RequestQueue, request_block
+from .header_blocks import Head
+from .items import ItemReader
+from .requesting import Requests
+from .waiting import RequestBlock, request_block
 
 if TYPE_CHECKING:
-    from .streams import Body, ClientStream, Stream
+    from .streams import ClientStream, Stream
 
 __all__ = ["ClientConnection", "RequestBlock", "request_block"]
 
+_OK_BLOCK: Final = 0x88
+"""The header block of status 200: one octet of the static table (RFC 7541 appendix A)."""
+_OK_PREFIX: Final = frame_header(1, HEADERS, END_HEADERS, 0)[:5]
+_unpack_answer: Final = Struct(">5sIBHBBBI").unpack_from
+"""HEADERS with a block of one octet, and the header of the DATA frame behind it."""
+_ANSWER_BYTES: Final = 2 * FRAME_HEADER_BYTES + 1
 
-class ClientConnection(Connection):
+
+class ClientConnection(Requests):
     """Asks a peer.
 
     Attributes:
-        accepting: new requests may be made; False after GOAWAY, when stream ids run out, and when
-            the connection ends.
-        next_expiry: the earliest deadline, in the caller's clock, as far as known.
         goaway: code and text of the peer's first GOAWAY.
-        on_goaway: called once when ``accepting`` ends while the connection lives; whoever can send
-            them elsewhere takes the requests not yet sent by ``take_queued``.
         explain_goaway: makes the error of requests the peer did not process, or returns None.
+        on_idle: called when the last open request has ended.
     """
 
-    peer_may_enable_push = False
-
     def __init__(self, **common: Any) -> None:
-        self._next_id = 1
-        limits = common["limits"]
-        self._queue = RequestQueue(limits.max_queued_requests)
-        self._waiting = self._queue.waiting
-        self._behind = self._queue.behind
-        # From here on no new requests; what waits already may still be sent (5.1.1).
-        self._retire_at = LARGEST_STREAM_ID - 2 * (limits.max_queued_requests + 2)
-        self.accepting = True
-        self.next_expiry = inf
         self.goaway: tuple[int, str] | None = None
-        self.on_expiry: Callable[[], None] | None = None
-        self.on_goaway: Callable[[], None] | None = None
         self.explain_goaway: Callable[[int, str], PulsingRuntimeError | None] | None = None
         self.on_idle: Callable[[], None] | None = None
         super().__init__(**common)
-
-    def _send_preface(self) -> None:
-        self.out.append(PREFACE)
-
-    # --- requests out
-
-    def request(
-        self, stream: ClientStream, block: RequestBlock, body: Body, items: int = 0
-    ) -> None:
-        """Send a request, or let it wait for its turn; with ``items`` an item stream follows.
-
-        ``body`` may be up to ``max_message_bytes``; the caller checked that. A request beyond
-        ``max_queued_requests`` fails with MailboxFull.
-        """
-        if stream.deadline is not None and stream.deadline < self.next_expiry:
-            self.next_expiry = stream.deadline
-            if self.on_expiry is not None:
-                self.on_expiry()
-        if self._waiting or len(self.streams) >= self.peer_max_streams:
-            if self._has_room(stream):
-                self._waiting.append((stream, block, body, items))
-        elif self._behind and stream.order in self._behind:
-            if self._has_room(stream):
-                self._queue.join_behind((stream, block, body, items))
-        else:
-            self._open(stream, block, body, items)
-
-    def _has_room(self, stream: ClientStream) -> bool:
-        if not self._queue.full():
-            return True
-        stream.closed = True
-        stream.failed(
-            MailboxFull(
-                f"{len(self._queue)} requests wait for {self.peer.address} already; call slower, "
-                "or raise max_queued_requests"
-            )
-        )
-        return False
-
-    def _open(self, stream: ClientStream, block: RequestBlock, body: Body, items: int) -> None:
-        stream_id = self._next_id
-        self._next_id = stream_id + 2
-        stream.id = stream_id
-        stream.connection = self
-        self.streams[stream_id] = stream
-        if (
-            type(body) is bytes
-            and not items
-            and (size := len(body)) <= SMALL_BODY_BYTES
-            and size <= self.send_window
-            and size <= self.peer_initial_window
-        ):
-            self.send_window -= size
-            octets = stream_id.to_bytes(4, "big")
-            self.out += (block[0], octets, block[1], data_end_prefix(size), octets, body)
-        else:
-            self._open_slow(stream, block[1], body, items)
-        if stream_id >= self._retire_at:
-            self._retire()
-        if not self.in_batch:
-            self.on_output()
-
-    def _open_slow(self, stream: ClientStream, block: bytes, body: Body, items: int) -> None:
-        """A request in several frames, or behind a window."""
-        if items:
-            block += encode_headers([(b"pulsing-stream", str(items).encode())])
-        elif (size := body_size(body)) > SMALL_BODY_BYTES:
-            block += encode_headers([(b"content-length", str(size).encode())])
-        self.out.append(frame_header(len(block), HEADERS, END_HEADERS, stream.id) + block)
-        if items:
-            writer = stream.writer = ItemWriter(stream, items)
-            writer.write(body)
-            writer.flush()
-            if stream.send_blocked:
-                self._queue.sending(stream)
-            stream.request_writable(writer)
-        else:
-            self.round.enqueue(stream, body, b"")
-            self._queue.sending(stream)
-
-    def queue_drained(self, stream: Stream) -> None:
-        super().queue_drained(stream)
-        self._release(stream)
-
-    def local_end(self, stream: Stream) -> None:
-        self._release(stream)
-
-    def _release(self, stream: Any) -> None:
-        """The stream's request is out: those behind it may follow."""
-        if self._behind and self._queue.sent(stream):
-            self._admit_waiting()
-
-    def _admit_waiting(self) -> None:
-        waiting = self._waiting
-        while waiting and len(self.streams) < self.peer_max_streams:
-            request = waiting.popleft()
-            if not request[0].closed and not self._queue.join_behind(request):
-                self._open(*request)
-
-    def take_queued(self) -> list[Request]:
-        """The requests that were not sent; they are the caller's from now on."""
-        return self._queue.take_all()
-
-    def _items_trailer(self, status: bytes) -> bytes:
-        return b""
-
-    def settings_changed(self) -> None:
-        """The peer may allow more streams now."""
-        if self._waiting:
-            self._admit_waiting()
+        self._ok = self.heads.get(bytes((_OK_BLOCK,))) or self.new_head(bytes((_OK_BLOCK,)))
 
     # --- answers in
+
+    def _fast(self, data: bytes, position: int, end: int) -> int:
+        if self._block is not None or not self.introduced:
+            return position
+        streams = self.streams
+        ok = self._ok
+        while end - position >= _ANSWER_BYTES:
+            prefix, stream_id, block, high, low, kind, flags, data_id = _unpack_answer(
+                data, position
+            )
+            if (
+                block != _OK_BLOCK
+                or prefix != _OK_PREFIX
+                or flags != END_STREAM
+                or kind != DATA
+                or data_id != stream_id
+            ):
+                break
+            size = high << 8 | low
+            start = position + _ANSWER_BYTES
+            stop = start + size
+            stream: Any = streams.get(stream_id)
+            if (
+                stop > end
+                or size > SMALL_BODY_BYTES
+                or stream is None
+                or stream.flow is not None
+                or stream.head is not None
+            ):
+                break
+            self._recv_window -= size
+            if self._recv_window < self._recv_low:
+                self._refill_window()
+            del streams[stream_id]
+            stream.closed = True
+            stream.response_received(ok, data[start:stop])
+            position = stop
+            if self._waiting:
+                self._admit_waiting()
+            elif self.on_idle is not None and not streams:
+                self.on_idle()
+        return position
 
     def _headers(self, stream_id: int, end_stream: int, block: bytes) -> None:
         stream: Any = self.streams.get(stream_id)
@@ -312,58 +229,13 @@ class ClientConnection(Connection):
         elif self.on_idle is not None and not self.streams:
             self.on_idle()
 
-    def _opened(self) -> int:
-        return self._next_id // 2
-
-    def is_idle(self, stream_id: int) -> bool:
-        return stream_id >= self._next_id or not stream_id & 1
-
-    # --- deadlines
-
-    def expire(self, now: float) -> None:
-        """Fail what is past its deadline, and find the next one.
-
-        One pass over the open requests, made only when the earliest known deadline has come:
-        with equal timeouts that is once per timeout, so a call pays one comparison.
-        """
-        due: list[ClientStream] = []
-        earliest = inf
-        for stream in self._all_requests():
-            deadline = stream.deadline
-            if deadline is None or stream.closed:
-                continue
-            if deadline <= now:
-                due.append(stream)
-            elif deadline < earliest:
-                earliest = deadline
-        self.next_expiry = earliest
-        for stream in due:
-            if not stream.closed:
-                stream.expired()
-
-    def _all_requests(self) -> Iterator[ClientStream]:
-        streams: Any = self.streams
-        yield from streams.values()
-        for request in self._queue:
-            yield request[0]
-
     # --- the end
-
-    def stop(self, error: ConnectionLost) -> None:
-        self.accepting = False
-        super().stop(error)
 
     def fail(self, fault: ConnectionFault) -> None:
         was_accepting = self.accepting
         super().fail(fault)
         self.accepting = was_accepting
         self._retire()
-
-    def _retire(self) -> None:
-        if self.accepting:
-            self.accepting = False
-            if self.on_goaway is not None:
-                self.on_goaway()
 
     def peer_goes_away(self, last_id: int, code: int, text: str) -> None:
         self.goaway = self.goaway or (code, text)

@@ -81,6 +81,7 @@ class Head:
         final_status: the ``pulsing-status`` trailer: ``ok`` or ``failed``.
         malformed: what breaks RFC 9113 8.2 or 8.3, or None.
         plain: nothing but method, path, status: the fast path may be taken.
+        is_request: plain, and a request.
         route: belongs to the layer above.
     """
 
@@ -88,6 +89,7 @@ class Head:
         "content_length",
         "final_status",
         "headers",
+        "is_request",
         "malformed",
         "method",
         "path",
@@ -110,6 +112,7 @@ class Head:
         self.route: Any = None
         self.malformed = self._read()
         self.plain = self._is_plain()
+        self.is_request = self.plain and bool(self.method)
 
     def _is_plain(self) -> bool:
         return self.malformed is None and self.content_length is None and self.stream_items is None

@@ -47,6 +47,7 @@ class ItemWriter:
         "_pieces",
         "_starved",
         "_stream",
+        "_unflushed",
         "_written",
         "closed",
         "on_writable",
@@ -59,6 +60,7 @@ class ItemWriter:
         self._item_bytes = 1
         self._ends: deque[int] = deque()
         self._written = 0
+        self._unflushed = 0
         self._acked = 0
         self._starved = False
         self.on_writable: Callable[[], None] | None = None
@@ -79,12 +81,13 @@ class ItemWriter:
 
     def _room(self) -> int:
         credit = self._buffer_items - len(self._ends)
-        flow = self._stream.flow
-        if flow is not None and credit > 0:
-            if flow.queue or flow.send_window <= 0:
+        if credit > 0:
+            flow = self._stream.flow or self._stream.connection.open_flow(self._stream)
+            window = flow.send_window - self._unflushed
+            if flow.queue or window <= 0:
                 return 0
-            if credit * self._item_bytes > flow.send_window:
-                return flow.send_window // self._item_bytes or 1
+            if credit * self._item_bytes > window:
+                return window // self._item_bytes or 1
         return credit
 
     def write(self, body: Body) -> None:
@@ -95,6 +98,7 @@ class ItemWriter:
         """Send what was written, in as few DATA frames as possible."""
         if self._pieces and self.closed is None:
             pieces, self._pieces = self._pieces, []
+            self._unflushed = 0
             self._stream.connection.send_item_data(self._stream, pieces)
 
     def finish(self) -> None:
@@ -114,12 +118,13 @@ class ItemWriter:
         if size > limit:
             raise MessageTooLarge(size, limit, "stream item")
         self._item_bytes = size + RECORD_HEADER_BYTES
+        self._unflushed += self._item_bytes
         self._pieces.append((size | flag).to_bytes(4, "big"))
         if isinstance(body, list):
             self._pieces.extend(body)
         else:
             self._pieces.append(body)
-        self._written += size + RECORD_HEADER_BYTES
+        self._written += self._item_bytes
         self._ends.append(self._written)
 
     def _end(self, status: bytes) -> None:
@@ -222,12 +227,22 @@ class ItemReader:
         self._stream.reset(ErrorCode.CANCEL)
 
     def _return_credit(self) -> None:
-        """Return window for what was taken, and for a large item that is being waited for."""
-        target = self._taken if self.items else self._received
-        due = target - self._credited
+        """Return window for what was taken; an item the window has no room for is helped through.
+
+        Helped with no more than it needs: when it is complete, the producer has to wait again.
+        """
         connection = self._stream.connection
         window = connection.limits.stream_window_bytes
-        if due > 0 and (self._popped_items >= self._ack_items or due >= window // 2):
+        target = self._taken
+        urgent = False
+        partial = self._partial
+        if partial is not None and not self.items:
+            needed = self._received - self._filled + len(partial) - window
+            if needed > self._credited:
+                target = max(target, min(self._received, needed))
+                urgent = target >= needed
+        due = target - self._credited
+        if due > 0 and (urgent or self._popped_items >= self._ack_items or due >= window // 2):
             self._popped_items = 0
             self._credited = target
             connection.release(due)

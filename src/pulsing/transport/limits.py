@@ -40,8 +40,9 @@ class TransportLimits:
     """How fast that allowance grows back."""
     connect_timeout_s: float = 5.0
     """TCP, TLS and the exchange of SETTINGS, together."""
-    keepalive_interval_s: float = 5.0
-    """Silence, with requests open, after which a PING asks whether the peer is there."""
+    keepalive_interval_s: float | None = 5.0
+    """Silence, with requests open, after which a PING asks whether the peer is there. None: the
+    peer is not asked."""
     keepalive_timeout_s: float = 15.0
     """Silence after that PING that ends the connection."""
     backoff_min_s: float = 0.05
@@ -74,7 +75,7 @@ class TransportLimits:
         problems.extend(
             f"{name} must be positive"
             for name in ("connect_timeout_s", "keepalive_interval_s", "keepalive_timeout_s")
-            if getattr(self, name) <= 0
+            if (value := getattr(self, name)) is not None and value <= 0
         )
         if not 0 < self.backoff_min_s <= self.backoff_max_s:
             problems.append("backoff_min_s must be positive and not above backoff_max_s")

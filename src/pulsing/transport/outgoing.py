@@ -28,12 +28,12 @@ from .streams import Flow, PeerInfo, Stream
 
 SMALL_BODY_BYTES: Final = 16_384
 """Bodies up to here leave in one DATA frame, with their header block (every peer takes 16 KiB)."""
-_DATA_END: Final = [n.to_bytes(3, "big") + bytes((DATA, END_STREAM)) for n in range(2048)]
+DATA_END: Final = [n.to_bytes(3, "big") + bytes((DATA, END_STREAM)) for n in range(2048)]
 
 
 def data_end_prefix(size: int) -> bytes:
     """First five octets of a DATA frame that ends its stream."""
-    return _DATA_END[size] if size < 2048 else frame_header(size, DATA, END_STREAM, 0)[:5]
+    return DATA_END[size] if size < 2048 else frame_header(size, DATA, END_STREAM, 0)[:5]
 
 
 class Outgoing:

@@ -31,8 +31,10 @@ class SendRound:
     def waiting(self) -> bool:
         """Something could be sent now."""
         ready = self._ready
-        return bool(ready) and (
-            self._connection.send_window > 0 or not next(iter(ready)).send_blocked
+        return (
+            bool(ready)
+            and self._connection.closing is None
+            and (self._connection.send_window > 0 or not next(iter(ready)).send_blocked)
         )
 
     def enqueue(self, stream: Stream, body: Body, end: bytes | None) -> None:

@@ -13,13 +13,16 @@ from pulsing.errors import MessageTooLarge, PulsingRuntimeError
 from .connection_core import SMALL_BODY_BYTES, Connection, data_end_prefix
 from .faults import ConnectionFault, StreamFault
 from .frames import (
+    DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_HEADER_BYTES,
     HEADERS,
     LARGEST_STREAM_ID,
     PREFACE,
     ErrorCode,
     frame_header,
+    unpack_frame_header,
 )
 from .header_blocks import Head, encode_headers
 from .items import ItemReader, ItemWriter
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 _OK: Final = encode_headers([(b":status", b"200")])
 _OK_PREFIX: Final = frame_header(len(_OK), HEADERS, END_HEADERS, 0)[:5]
+_OK_DATA: Final = [_OK + data_end_prefix(size) for size in range(2048)]
+"""The block of status 200 and the begin of the DATA frame behind it, by size of the body."""
+_TWO_HEADERS: Final = 2 * FRAME_HEADER_BYTES
 _ACCEPTED: Final = encode_headers([(b":status", b"204")])
 _ACCEPTED_PREFIX: Final = frame_header(len(_ACCEPTED), HEADERS, END_HEADERS | END_STREAM, 0)[:5]
 
@@ -76,6 +82,47 @@ class ServerConnection(Connection):
         super().receive_data(data, now)
 
     # --- requests in
+
+    def _fast(self, data: bytes, position: int, end: int) -> int:
+        if self._draining or self._block is not None or not self.introduced:
+            return position
+        known = self.heads.get
+        streams = self.streams
+        make = self._stream_class
+        most = self.limits.max_concurrent_streams
+        expected = self._last_id + 2
+        while end - position >= _TWO_HEADERS:
+            high, low, kind, flags, stream_id = unpack_frame_header(data, position)
+            if kind != HEADERS or flags != END_HEADERS or stream_id != expected:
+                break
+            middle = position + FRAME_HEADER_BYTES + (high << 8 | low)
+            if end - middle < FRAME_HEADER_BYTES:
+                break
+            high, low, kind, flags, data_id = unpack_frame_header(data, middle)
+            size = high << 8 | low
+            start = middle + FRAME_HEADER_BYTES
+            stop = start + size
+            if (
+                flags != END_STREAM
+                or kind != DATA
+                or data_id != stream_id
+                or stop > end
+                or size > SMALL_BODY_BYTES
+            ):
+                break
+            head = known(data[position + FRAME_HEADER_BYTES : middle])
+            if head is None or not head.is_request or len(streams) >= most:
+                break
+            self._recv_window -= size
+            if self._recv_window < self._recv_low:
+                self._refill_window()
+            self._last_id = stream_id
+            expected = stream_id + 2
+            stream = streams[stream_id] = make(self, stream_id, head)
+            stream.remote_closed = True
+            stream.request_received(data[start:stop])
+            position = stop
+        return position
 
     def _headers(self, stream_id: int, end_stream: int, block: bytes) -> None:
         if stream_id != self._last_id + 2:
@@ -180,7 +227,8 @@ class ServerConnection(Connection):
             self.send_window -= size
             stream_id = stream.id
             octets = stream_id.to_bytes(4, "big")
-            self.out += (_OK_PREFIX, octets, _OK, data_end_prefix(size), octets, body)
+            prefix = _OK_DATA[size] if size < len(_OK_DATA) else _OK + data_end_prefix(size)
+            self.out += (_OK_PREFIX, octets, prefix, octets, body)
             stream.closed = True
             del self.streams[stream_id]
             if self._draining:

@@ -184,9 +184,9 @@ class Link(asyncio.Protocol, Generic[_Core]):
     # --- time
 
     def _schedule_keepalive(self) -> None:
-        self._keepalive = self._loop.call_later(
-            self._limits.keepalive_interval_s, self._check_alive
-        )
+        interval = self._limits.keepalive_interval_s
+        if interval is not None:
+            self._keepalive = self._loop.call_later(interval, self._check_alive)
 
     def _check_alive(self) -> None:
         """A silent peer that owes us answers is asked with PING, then given up (RFC 9113 6.7)."""
@@ -197,7 +197,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
             core.fail(ConnectionFault("no SETTINGS ACK in time", ErrorCode.SETTINGS_TIMEOUT))
             self.end_batch()  # 6.5.3
             return
-        if not core.streams or silence < self._limits.keepalive_interval_s:
+        if not core.streams or silence < (self._limits.keepalive_interval_s or inf):
             self._pinged_at = inf
         elif self._pinged_at is inf or core.last_received > self._pinged_at:
             self._pinged_at = now

@@ -15,9 +15,9 @@ from .faults import StreamFault
 from .frames import ErrorCode
 
 if TYPE_CHECKING:
-    from .client_core import ClientConnection
     from .header_blocks import Head
     from .items import ItemReader, ItemWriter
+    from .requesting import Requests
     from .server_core import ServerConnection
 
 Body: TypeAlias = "bytes | bytearray | list[bytes | bytearray | memoryview]"
@@ -208,7 +208,7 @@ class ClientStream(Stream):
 
     __slots__ = ("deadline", "order")
 
-    connection: ClientConnection
+    connection: Requests
     head: Head | None
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ from pulsing.errors import WireError
 from pulsing.wire._msgpack import Buffer
 from pulsing.wire.limits import WireLimits
 
-Body = bytes | list[bytes | memoryview]
+Body = bytes | list[bytes | bytearray | memoryview]
 """An encoded message: one piece, or parts to be sent in order without joining them.
 
 The parts of a container refer to the memory of the values that were encoded: an array or a
@@ -52,12 +52,12 @@ def body_size(body: Body) -> int:
     return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in body)
 
 
-def join(meta: bytes, buffers: Sequence[memoryview]) -> list[bytes | memoryview]:
+def join(meta: bytes, buffers: Sequence[memoryview]) -> list[bytes | bytearray | memoryview]:
     """The parts of a container. Buffers are flat views of octets; they are not copied."""
     lengths = [buffer.nbytes for buffer in buffers]
     head = _HEAD.pack(CONTAINER, _VERSION, 0, len(buffers), len(meta))
     table = b"".join(length.to_bytes(8, "big") for length in lengths)
-    parts: list[bytes | memoryview] = []
+    parts: list[bytes | bytearray | memoryview] = []
     before = b"".join((head, table, meta))
     size = len(before)
     for buffer in buffers:

@@ -7,7 +7,7 @@ or with a copy, bytearrays and large binary values, is looked for before it star
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -86,6 +86,29 @@ class Encoder:
         finally:
             if streams is not None:
                 self._streams = None
+        return body
+
+    def encode_call(self, envelope: list[Any], arguments: Sequence[Any]) -> bytes | None:
+        """A small call of plain arguments, in a hurry.
+
+        Args:
+            envelope: what to encode; all in it but ``arguments`` is plain.
+            arguments: the part of it that may be anything.
+
+        Returns:
+            None when `encode` has to take a closer look; it also finds the error if there is one.
+        """
+        for item in arguments:
+            if type(item) in LOOK_INTO:
+                return None
+        try:
+            body = self._pack(envelope)
+        except Exception:  # noqa: BLE001 - `encode` comes to the same, and tells what it was
+            self._buffers = []
+            return None
+        if len(body) > self._unchecked_bytes or self._buffers:
+            self._buffers = []
+            return None
         return body
 
     # --- what msgpack must not see -----------------------------------------------------------

@@ -148,11 +148,10 @@ def _without_context(unpack: Callable[[Any], object]) -> Unpack:
 
 
 @lru_cache(maxsize=1024)
-def slots_of(cls: type) -> dict[str, MemberDescriptorType]:
-    """The slots of a class and its bases, by attribute name."""
+def _slots_of(cls: Any) -> dict[str, MemberDescriptorType]:
     return {
         name: member
-        for base in reversed(cls.__mro__)
+        for base in reversed(cast("tuple[type, ...]", cls.__mro__))
         for name, member in vars(base).items()
         if isinstance(member, MemberDescriptorType) and base.__flags__ & HEAP_TYPE
     }
@@ -173,6 +172,11 @@ def _from_attributes(cls: type) -> Unpack:
         return made
 
     return unpack
+
+
+def slots_of(cls: type) -> dict[str, MemberDescriptorType]:
+    """The slots of a class and its bases, by attribute name. Not to be changed."""
+    return _slots_of(cast(Any, cls))
 
 
 def new_instance(cls: type) -> object:

@@ -90,9 +90,9 @@ def test_asyncio_run_twice_in_one_process():
             await pul.shutdown()
         return result
 
-    assert asyncio.run(main(False)) == "hello"  # noqa: FBT003
+    assert asyncio.run(main(False)) == "hello"
     assert not pul.is_initialized()
-    assert asyncio.run(main(True)) == "hello"  # noqa: FBT003
+    assert asyncio.run(main(True)) == "hello"
     assert [each.name for each in threading.enumerate() if "pulsing" in each.name] == []
 
 

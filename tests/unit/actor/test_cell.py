@@ -44,6 +44,7 @@ class Worker:
     def __init__(self):
         self.log = []
         self.release = threading.Event()
+        self.entered = threading.Event()
 
     async def on_start(self, actor_id):
         self.log.append(("start", actor_id.local, current().name))
@@ -68,6 +69,7 @@ class Worker:
                 self.log.append("ignored")
 
     def block(self, seconds):
+        self.entered.set()
         self.release.wait(seconds)
         self.log.append("blocked")
 
@@ -219,7 +221,7 @@ async def test_grace_has_an_end_and_can_be_cut_short(runtime):
             await ask
 
 
-async def test_a_stop_waits_for_the_thread_and_ends_streams(runtime):
+async def test_a_stop_waits_for_the_thread_and_ends_streams(runtime, until):
     async with runtime() as r:
         worker = Worker()
         actor = await r.spawn(worker)
@@ -227,7 +229,7 @@ async def test_a_stop_waits_for_the_thread_and_ends_streams(runtime):
         await anext(stream)
         block = asyncio.create_task(actor.block(5))
         later = asyncio.create_task(actor.block(5))
-        await asyncio.sleep(0.01)
+        await until(worker.entered.is_set)
         stopped = actor.cell.stop()
         with pytest.raises(ActorStopped):
             await block

@@ -533,7 +533,7 @@ async def test_random_cancellations_disturb_nobody(runtime):
                 asyncio.create_task(dice.choice([actor.hop, actor.work, actor.stream])(2 * 0))
                 for _ in range(60)
             ]
-            for each in tasks:
+            for _ in tasks:
                 if dice.random() < 0.3:
                     await asyncio.sleep(0)
                 if dice.random() < 0.5:

@@ -103,7 +103,9 @@ async def test_attributes_are_read_with_await():
 async def test_a_typed_proxy_refuses_unknown_names_at_once():
     async with pulsing_system():
         c = await Counter.spawn()
-        with pytest.raises(AttributeError, match=re.escape("No method 'inrc' on Counter")) as caught:
+        with pytest.raises(
+            AttributeError, match=re.escape("No method 'inrc' on Counter")
+        ) as caught:
             c.inrc  # noqa: B018
         assert "it has: boom, get, incr, none, numbers, stream" in str(caught.value)
         assert "Did you mean 'incr'?" in str(caught.value)
@@ -124,9 +126,9 @@ async def test_private_names_are_refused_everywhere():
 async def test_the_actor_refuses_what_an_untyped_proxy_asks_in_vain():
     async with pulsing_system():
         c = (await Counter.spawn()).as_any()
-        with pytest.raises(pul.PulsingActorError, match="Not found: .*nonsense"):
+        with pytest.raises(pul.PulsingActorError, match=r"Not found: .*nonsense"):
             await c.nonsense()
-        with pytest.raises(pul.PulsingActorError, match="Not found: .*nonsense"):
+        with pytest.raises(pul.PulsingActorError, match=r"Not found: .*nonsense"):
             await c.nonsense
 
 

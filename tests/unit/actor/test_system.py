@@ -276,7 +276,7 @@ async def test_a_mounted_actor_whose_start_fails_is_unmounted(caplog):
     async with pulsing_system() as system:
         pul.mount(Hooked("start"), name="a")
         async with asyncio.timeout(5):
-            while system.actors():  # noqa: ASYNC110
+            while system.actors():
                 await asyncio.sleep(0.001)
         assert "on_start failed" in caplog.text
 

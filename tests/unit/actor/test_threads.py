@@ -159,6 +159,5 @@ def test_results_for_a_closed_loop_are_dropped_silently():
     threads = asyncio.run(main())
     go.set()
     assert posted.wait(5)
-    threads._jobs.put(None)
-    for each in threads._threads:
-        each.join(5)
+    assert asyncio.run(threads.close())
+    assert threads.count == 0

@@ -24,7 +24,9 @@ def test_what_is_encoded_decodes_with_the_hpack_library(fields: list[tuple[bytes
     decoder.header_table_size = 0
     decoded = decoder.decode(encode_headers(fields), raw=True)
     assert [(bytes(name), bytes(value)) for name, value in decoded] == fields
-    assert [tuple(map(bytes, field)) for field in HeadCache().decode(encode_headers(fields)).headers] == fields
+    assert [
+        tuple(map(bytes, field)) for field in HeadCache().decode(encode_headers(fields)).headers
+    ] == fields
 
 
 def test_static_fields_take_one_octet_and_static_names_none() -> None:
@@ -57,7 +59,14 @@ def test_the_cache_is_bounded_in_number_and_size() -> None:
     blocks = [encode_headers([*REQUEST, (b"n", str(n).encode())]) for n in range(6)]
     for block in blocks:
         heads.decode(block)
-    assert [heads.get(block) is not None for block in blocks] == [False, False, True, True, True, True]
+    assert [heads.get(block) is not None for block in blocks] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     long = encode_headers([*REQUEST, (b"long", b"x" * 2000)])
     sized = encode_headers([*REQUEST, (b"content-length", b"12")])
     assert heads.decode(long).headers[-1][0] == b"long"
@@ -112,7 +121,9 @@ def test_arbitrary_blocks_give_a_head_or_a_compression_error(block: bytes) -> No
 
 def head_of(*fields: tuple[str, str], request: bool = True) -> Head:
     first = list(REQUEST) if request else []
-    return Head([*first, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in fields)])
+    return Head(
+        [*first, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in fields)]
+    )
 
 
 def test_a_request_head_says_what_was_asked() -> None:
@@ -192,7 +203,10 @@ MALFORMED_PSEUDO = [
         "request without :method, :scheme or :path (8.3.1)",
         [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"")],
     ),
-    ("request without :method, :scheme or :path (8.3.1)", [(b":scheme", b"http"), (b":path", b"/")]),
+    (
+        "request without :method, :scheme or :path (8.3.1)",
+        [(b":scheme", b"http"), (b":path", b"/")],
+    ),
     ("bad :status or a request pseudo-header in a response (8.3.2)", [(b":status", b"20")]),
     ("bad :status or a request pseudo-header in a response (8.3.2)", [(b":status", b"abc")]),
     ("bad :status (8.3.2)", [(b":status", b"999")]),

@@ -164,6 +164,83 @@ def test_tensors_travel_when_torch_is_there() -> None:
         assert torch.equal(back, tensor)
 
 
+class StandIn:
+    """As much of a torch tensor as the codec uses, over a numpy array."""
+
+    device = types.SimpleNamespace(type="cpu")
+    layout = "strided"
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = TorchDtype(str(array.dtype), array.dtype.itemsize)
+
+    def detach(self) -> StandIn:
+        return self
+
+    resolve_conj = resolve_neg = detach
+
+    def contiguous(self) -> StandIn:
+        return StandIn(np.ascontiguousarray(self.array))
+
+    def reshape(self, *shape: Any) -> StandIn:
+        return StandIn(self.array.reshape(*shape))
+
+    def view(self, _dtype: Any) -> StandIn:
+        return StandIn(self.array.view("u1"))
+
+    def numpy(self) -> Any:
+        return self.array
+
+    def numel(self) -> int:
+        return int(self.array.size)
+
+
+class TorchDtype:
+    def __init__(self, name: str, itemsize: int) -> None:
+        self.name, self.itemsize = name, itemsize
+
+    def __str__(self) -> str:
+        return f"torch.{self.name}"
+
+
+@pytest.fixture
+def torch_stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
+    fake: Any = types.ModuleType("torch")
+    fake.Tensor, fake.dtype, fake.strided, fake.uint8 = StandIn, TorchDtype, "strided", "uint8"
+    fake.float32 = TorchDtype("float32", 4)
+    fake.frombuffer = lambda buffer, dtype, count: StandIn(np.frombuffer(buffer, dtype.name, count))
+    fake.empty = lambda shape, dtype: StandIn(np.empty(shape, dtype.name))
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    return fake
+
+
+def test_a_tensor_is_sent_without_a_copy_and_received_as_a_view(torch_stand_in: Any) -> None:
+    array = np.arange(30_000, dtype="float32").reshape(100, 300)
+    codec = Codec()
+    parts = codec.encode([StandIn(array)])
+    assert isinstance(parts, list)
+    assert np.shares_memory(np.frombuffer(parts[-1], "u1"), array)
+    body = bytearray(b"".join(parts))
+    (back,) = codec.decode(body)
+    assert np.array_equal(back.array, array)
+    assert np.shares_memory(back.array, np.frombuffer(body, "u1"))
+    assert codec.decode(codec.encode(StandIn(np.zeros((3, 0), "float32")))).shape == (3, 0)
+    short = codec.decode(codec.encode(StandIn(np.ones(3, "float32"))))
+    assert short.array.flags.writeable
+
+
+def test_a_tensor_elsewhere_than_in_dense_cpu_memory_says_what_to_do(torch_stand_in: Any) -> None:
+    tensor = StandIn(np.ones(3, "float32"))
+    tensor.device = types.SimpleNamespace(type="cuda")
+    with pytest.raises(UnsupportedType, match=r"tensor\.cpu\(\)"):
+        Codec().encode(tensor)
+    tensor = StandIn(np.ones(3, "float32"))
+    tensor.layout = "sparse"
+    with pytest.raises(UnsupportedType, match="dense"):
+        Codec().encode(tensor)
+
+
 def test_a_tensor_for_a_program_without_torch_says_to_import_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
