@@ -39,6 +39,10 @@ else:
     LOOPS["uvloop"] = uvloop.new_event_loop
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos", action="store_true", help="also run the long tests in tests/chaos")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

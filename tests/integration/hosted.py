@@ -1,7 +1,7 @@
 """The actors that the tests of this folder host on nodes: ``--import tests.integration.hosted``.
 
-A test asks the ``lab`` of a node for an actor of its own. Times are those of `time.monotonic`, which
-is one clock for all processes of a machine.
+A test asks the ``lab`` of a node for an actor of its own. Times are those of `time.monotonic`, one
+clock for all processes of a machine.
 """
 
 from __future__ import annotations
@@ -113,19 +113,25 @@ class Echo:
         """Memory of the node."""
         return resident_bytes()
 
+    async def zeros(self, size: int) -> bytes:
+        """A result of some size."""
+        return bytes(size)
+
     async def seconds_left(self) -> float | None:
         """Until the deadline of the call."""
         return pul.current().remaining
 
     async def fail(self, what: str) -> None:
         """Raise something."""
-        raise FAILURES[what]()
+        error = FAILURES[what]()
+        raise error
 
     async def fail_after(self, number: int, what: str) -> AsyncIterator[int]:
         """Raise something in the middle of a stream."""
         for each in range(number):
             yield each
-        raise FAILURES[what]()
+        error = FAILURES[what]()
+        raise error
 
 
 def _with_cause() -> Exception:
@@ -137,7 +143,7 @@ def _with_cause() -> Exception:
 
 FAILURES: dict[str, Callable[[], Exception]] = {
     "value": lambda: ValueError("not a number"),
-    "empty": lambda: KeyError(),
+    "empty": KeyError,
     "own": lambda: Refused("too much", 7),
     "business": lambda: pul.PulsingBusinessError(402, "pay first", "the bill"),
     "timeout": lambda: TimeoutError("too slow"),
@@ -165,9 +171,19 @@ class Watched:
             await self._changed.wait_for(lambda: what in self.events[key])
         return self.events[key][what]
 
+    async def when_ended(self, key: str) -> float:
+        """The same for generators, also those that run in a thread."""
+        while "ended" not in self.events[key]:
+            await asyncio.sleep(0.002)
+        return self.events[key]["ended"]
+
     async def seen(self, key: str) -> list[str]:
         """What has happened."""
         return list(self.events[key])
+
+    async def history(self) -> dict[str, dict[str, float]]:
+        """All that has happened."""
+        return dict(self.events)
 
     async def sleep(self, key: str, seconds: float = 60.0) -> str:
         """Wait, and tell how that ended."""
@@ -194,6 +210,12 @@ class Watched:
             raise
         finally:
             await self._record(key, "ended")
+
+    async def sleep_first(self, key: str) -> AsyncIterator[int]:
+        """A stream whose first item does not come."""
+        await self._record(key, "started")
+        await asyncio.sleep(60)
+        yield 1
 
     async def flood(self, key: str) -> AsyncIterator[int]:
         """An endless stream that never waits."""
@@ -267,6 +289,12 @@ class Producer(pul.Actor):
         return self.produced
 
     @pul.method
+    async def of_sizes(self, sizes: list[int]) -> AsyncIterator[bytes]:
+        """One item of each size."""
+        for size in sizes:
+            yield bytes(size)
+
+    @pul.method
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
         """Endless items, each of them different."""
         while True:
@@ -303,7 +331,7 @@ class Exclusive:
         """Work on the loop, in steps."""
         for _ in range(steps):
             self._enter()
-            time.sleep(0.0002)
+            time.sleep(0.0002)  # noqa: ASYNC251 - so that an overlap would show
             self._leave()
             await asyncio.sleep(0)
         return "waited"
@@ -327,6 +355,16 @@ class Exclusive:
     async def findings(self) -> tuple[int, int]:
         """Runs, and overlaps among them."""
         return self.runs, self.overlaps
+
+
+@pul.remote
+class Relay:
+    """Consumes what others stream."""
+
+    async def read(self, producer: Any, size: int) -> None:
+        """Read endlessly."""
+        async for _ in producer.items(None, size):
+            pass
 
 
 class Mail(pul.Actor):
@@ -358,7 +396,9 @@ class Mail(pul.Actor):
         return stream
 
 
-KINDS: dict[str, Any] = {each.__name__: each for each in (Echo, Watched, Producer, Exclusive, Mail)}
+KINDS: dict[str, Any] = {
+    each.__name__: each for each in (Echo, Watched, Producer, Exclusive, Relay, Mail)
+}
 
 
 @pul.remote
@@ -372,6 +412,10 @@ class Lab:
     async def actors(self) -> int:
         """How many actors the node hosts."""
         return len(self._system.actors())
+
+    async def open_calls(self) -> int:
+        """How many calls run or wait on the node."""
+        return sum(each["queued"] + each["running"] for each in self._system.actors())
 
     async def stop(self, actor: Any) -> None:
         """Stop one of them."""

@@ -58,6 +58,13 @@ async def settled(read: Callable[[], Any], rounds: int = 15, pause_s: float = 0.
     return value
 
 
+async def drained(items: AsyncIterator[Any], into: list[Any] | None = None) -> None:
+    """Take all there is, perhaps into a list."""
+    async for each in items:
+        if into is not None:
+            into.append(each)
+
+
 async def numbers(until: int) -> AsyncIterator[int]:
     """A stream to give away."""
     for each in range(until):

@@ -233,16 +233,15 @@ async def test_a_stream_that_fails_gives_its_items_first(node: NodeProcess) -> N
         echo = await caller.resolve(f"actor://{node.addr}/echo", cls=Echo)
         for number in (0, 1, 300):
             got: list[int] = []
-            with pytest.raises(ValueError, match="not a number"):
-                async for each in echo.fail_after(number, "value"):
-                    got.append(each)
+            with pytest.raises(ValueError, match=r"not a number"):
+                await nodes.drained(echo.fail_after(number, "value"), got)
             assert got == [*range(number)]
 
 
 async def test_iterating_over_what_does_not_stream_says_so(node: NodeProcess) -> None:
     async with nodes.system() as caller:
         echo = await caller.resolve(f"actor://{node.addr}/echo", cls=Echo)
-        with pytest.raises(pul.PulsingActorError, match="one result, not a stream; await it"):
+        with pytest.raises(pul.PulsingActorError, match=r"one result, not a stream; await it"):
             async for _ in echo.echo(1):
                 pass
 
@@ -252,3 +251,24 @@ async def test_a_typed_stream_method_is_a_producer(node: NodeProcess) -> None:
         made = await (await nodes.lab(caller, node)).make("Producer")
         typed = made.ref.as_type(Producer)
         assert len([each async for each in typed.items(10, 3)]) == 10
+
+
+async def test_items_of_any_mix_of_sizes_arrive(node: NodeProcess) -> None:
+    sizes = [400_000, 900_000, 10, 1_048_572, 1_048_573, 0, 700_000, 3 << 20, 600_000, 5] * 3
+    async with nodes.system() as caller, asyncio.timeout(20):
+        producer = await (await nodes.lab(caller, node)).make("Producer")
+        assert [len(each) async for each in producer.of_sizes(sizes)] == sizes
+        assert [len(each) for each in await producer.of_sizes(sizes)] == sizes
+
+
+async def test_a_stream_has_one_consumer_at_a_time(node: NodeProcess) -> None:
+    async with nodes.system() as caller:
+        actor = await (await nodes.lab(caller, node)).make("Watched")
+        items = aiter(actor.sleep_first("a"))
+        first = asyncio.ensure_future(anext(items))
+        await actor.when("a", "started")
+        with pytest.raises(RuntimeError, match=r"another task waits"):
+            await anext(items)
+        assert not first.done()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import inspect
 import random
 from decimal import Decimal
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         (1, (2, [3])),
         {"a": {1, 2}, 3: None},
         Decimal("1.10"),
-        datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
         UUID(int=7),
         random.Random(5).randbytes(100_000),
         [random.Random(5).randbytes(20_000) for _ in range(5)],
@@ -61,7 +61,7 @@ async def test_keyword_arguments_defaults_and_attributes(node: NodeProcess) -> N
         assert await echo.add(amount=2, twice=True) == 45
         assert await echo.value == 45
         assert await echo.motto == "say it again"
-        with pytest.raises(pul.PulsingActorError, match="has no attribute 'nothing'"):
+        with pytest.raises(pul.PulsingActorError, match=r"has no attribute 'nothing'"):
             await echo.as_any().nothing
         for private in ("_private", "on_start"):
             with pytest.raises((AttributeError, pul.PulsingActorError)):
@@ -100,14 +100,14 @@ async def test_an_untyped_proxy_shows_what_the_actor_has(node: NodeProcess) -> N
         assert "add" in repr(proxy.add)
         assert await proxy.echo("x") == "x"
         assert [each async for each in proxy.count(3)] == [0, 1, 2]
-        with pytest.raises(pul.PulsingActorError, match="Not found: .*'nowhere'.* echo_in_thread"):
+        with pytest.raises(pul.PulsingActorError, match=r"Not found: .*'nowhere'.* echo_in_thread"):
             await proxy.nowhere()
 
 
 async def test_a_typed_proxy_refuses_what_its_class_lacks_at_once(node: NodeProcess) -> None:
     async with nodes.system() as caller:
         echo = await caller.resolve(f"actor://{node.addr}/echo", cls=Echo)
-        with pytest.raises(AttributeError, match="No method 'ecco' on Echo.*Did you mean 'echo'"):
+        with pytest.raises(AttributeError, match=r"No method 'ecco' on Echo.*Did you mean 'echo'"):
             echo.ecco("x")
 
 
@@ -244,7 +244,7 @@ async def test_an_argument_that_raises_raises_in_the_callee(node: NodeProcess) -
 
     async with nodes.system() as caller:
         echo = await (await nodes.lab(caller, node)).make("Echo")
-        with pytest.raises(LookupError, match="no more"):
+        with pytest.raises(LookupError, match=r"no more"):
             await echo.total(broken())
 
 
@@ -275,7 +275,7 @@ async def test_a_reference_to_a_node_without_a_port_cannot_leave_it(node: NodePr
     async with nodes.system() as caller:
         there = await (await nodes.lab(caller, node)).make("Echo")
         here = await caller.spawn(Echo)
-        with pytest.raises(pul.WireError, match="opens no port"):
+        with pytest.raises(pul.WireError, match=r"opens no port"):
             await there.keep(here)
 
 
@@ -327,7 +327,7 @@ def test_synchronous_code_calls_a_remote_node(node: NodeProcess) -> None:
         assert echo.sync.add(3) == 5
         assert echo.sync.value == 5
         assert [*echo.sync.count(4)] == [0, 1, 2, 3]
-        with pytest.raises(ValueError, match="not a number"):
+        with pytest.raises(ValueError, match=r"not a number"):
             echo.sync.fail("value")
         for _ in echo.sync.count(1_000_000):
             break

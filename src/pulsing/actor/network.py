@@ -121,12 +121,16 @@ class Network:
 
     def _accept(self, info: PeerConnectionInfo) -> ServerLink:
         system = self._system
+
+        def check(settings: dict[int, int]) -> ConnectionFault | None:
+            return self._introduced(link, settings)
+
         link = server_link(
             system.loop,
             limits=self._limits,
             on_batch_begin=system.dispatcher.expect_pump,
             on_batch_end=system.dispatcher.pump,
-            check_introduction=lambda settings: self._introduced(link, settings),
+            check_introduction=check,
             stream_class=RemoteInvocation,
             peer=PeerInfo(info.address, authenticated=info.authenticated),
             heads=self._heads,

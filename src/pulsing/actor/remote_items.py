@@ -27,7 +27,7 @@ class RemoteSink:
         encode_raised: makes the failure record of an exception of the producer's code.
     """
 
-    __slots__ = ("_codec", "_encode", "_encode_raised", "_writer", "credit", "flush")
+    __slots__ = ("_encode", "_encode_raised", "_writer", "credit", "flush", "on_writable")
 
     def __init__(
         self, writer: ItemWriter, codec: Codec, encode_raised: Callable[[BaseException], Body]
@@ -37,20 +37,17 @@ class RemoteSink:
         self._encode_raised = encode_raised
         self.credit = writer.credit
         self.flush = writer.flush
+        self.on_writable: Callable[[], None] | None = None
+        writer.on_writable = self._writable
+
+    def _writable(self) -> None:
+        if self.on_writable is not None:
+            self.on_writable()
 
     @property
     def closed(self) -> bool:
         """See `ItemSink`."""
         return self._writer.closed is not None
-
-    @property
-    def on_writable(self) -> Callable[[], None] | None:
-        """See `ItemSink`."""
-        return self._writer.on_writable
-
-    @on_writable.setter
-    def on_writable(self, callback: Callable[[], None] | None) -> None:
-        self._writer.on_writable = callback
 
     def write(self, value: Any) -> None:
         """See `ItemSink.write`."""
@@ -69,6 +66,10 @@ class RemoteSink:
         self._writer.fail(self._encode_raised(error))
 
 
+class _InUse(RuntimeError):
+    """Two consumers at once."""
+
+
 class Source:
     """What an iterator over items of another node takes them from.
 
@@ -76,9 +77,10 @@ class Source:
         reader: of the items, once they have begun.
         error: why there will be none, or no more.
         changed: fired when something came; None while nobody waits.
+        left: the consumer takes no more.
     """
 
-    __slots__ = ("_codec", "_dispatcher", "changed", "error", "reader")
+    __slots__ = ("_codec", "_dispatcher", "changed", "error", "left", "reader")
 
     def __init__(self, dispatcher: Dispatcher, codec: Codec) -> None:
         self._dispatcher = dispatcher
@@ -86,6 +88,7 @@ class Source:
         self.reader: ItemReader | None = None
         self.error: BaseException | None = None
         self.changed: Signal | None = None
+        self.left = False
 
     def begin(self, reader: ItemReader) -> None:
         """The items begin."""
@@ -115,19 +118,22 @@ class Source:
                     return self._codec.decode(reader.pop())
                 if reader.failure is not None:
                     raise decode_failure(self._codec, reader.failure)
+            if self.left:
+                raise StopAsyncIteration
             if self.error is not None:
                 raise self.error
             if reader is not None and reader.ended:
                 if reader.error is not None:
                     raise reader.error
                 raise StopAsyncIteration
+            if self.changed is not None:
+                raise _InUse("another task waits for the next item of this stream already")
             self.changed = Signal(self._dispatcher)
             await self.changed
 
     def leave(self) -> None:
         """Take no more: the producer is cancelled unless it has ended."""
-        if self.error is None:
-            self.error = PulsingRuntimeError("the stream was closed by its consumer")
+        self.left = True
         reader, self.reader = self.reader, None
         if reader is not None:
             reader.on_items = None
@@ -141,10 +147,12 @@ class Source:
         HTTP/2 cannot end one direction from its receiving end, so the caller's iterator waits for
         window until the answer ends the stream (RFC 9113 8.1).
         """
+        self.left = True
         reader, self.reader = self.reader, None
         if reader is not None:
             reader.on_items = None
             reader.items.clear()
+        self.wake()
 
 
 class RemoteItems:
@@ -156,7 +164,7 @@ class RemoteItems:
             before the end.
     """
 
-    __slots__ = ("__weakref__", "_leave", "_loop", "_source", "next")
+    __slots__ = ("__weakref__", "_leave", "_loop", "_source")
 
     def __init__(self, dispatcher: Dispatcher, source: Source, leave: Callable[[], None]) -> None:
         self._loop = dispatcher.loop
@@ -169,6 +177,8 @@ class RemoteItems:
     async def __anext__(self) -> Any:
         try:
             return await self._source.next()
+        except _InUse:
+            raise
         except BaseException:
             # The end, an error, or a cancelled consumer: in each case nobody comes back.
             self._close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop, current_task
+from asyncio import _get_running_loop, current_task  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 

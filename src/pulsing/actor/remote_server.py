@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 from pulsing.actor.attributes import attribute_reader
@@ -132,7 +132,7 @@ class RemoteInvocation(Invocation, ServerStream):
                 envelope = host.codec.decode(body)
             else:
                 envelope = host.codec.decode(body, self._request_items(host))
-            if type(envelope) is not list or len(envelope) < _ENVELOPE_FIELDS:
+            if envelope.__class__ is not list or len(envelope) < _ENVELOPE_FIELDS:
                 raise WireError("the body of a call is [timeout_ms, keywords, meta, *arguments]")
             timeout_ms, keywords, meta, *arguments = envelope
             if (
@@ -213,11 +213,14 @@ class RemoteInvocation(Invocation, ServerStream):
     # --- out
 
     def refuse(self, error: BaseException) -> None:
-        """Answer with an error of the framework."""
+        """Answer with an error of the framework; a stream that has begun ends with it."""
         if not self.closed:
             host: Host = self.connection.app
             body = encode_failure(host.codec, error, node=host.node_id, actor="", method="")
-            self.respond_failure(status_of(error), body)
+            if self.writer is not None:
+                self.writer.fail(body)
+            else:
+                self.respond_failure(status_of(error), body)
 
     def accepted(self) -> None:
         """See `Invocation.accepted`."""
@@ -312,7 +315,8 @@ def _check_envelope(timeout_ms: object, keywords: object, meta: object) -> None:
     ):
         raise WireError(f"a timeout of {str(timeout_ms)[:40]} ms makes no sense")
     if keywords is not None and not (
-        type(keywords) is dict and all(type(key) is str for key in keywords)
+        isinstance(keywords, dict)
+        and all(isinstance(key, str) for key in cast("dict[object, object]", keywords))
     ):
         raise WireError("keyword arguments are a map with names as keys")
     if meta is not None and type(meta) is not dict:

@@ -71,5 +71,7 @@ def _open_files() -> set[str]:
     with suppress(OSError):
         for each in Path("/proc/self/fd").iterdir():
             with suppress(OSError):  # the descriptor of this listing
-                found.add(f"{each.name} {each.readlink()}")
+                target = str(each.readlink())
+                if target != "/dev/null":  # uvloop's loop keeps one from its first socket on
+                    found.add(f"{each.name} {target}")
     return found

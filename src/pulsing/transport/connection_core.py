@@ -98,8 +98,8 @@ class Connection(Bodies):
             if self._tail:
                 data = self._tail + data
                 self._tail = b""
-            if not self.introduced and len(data) > 3 and data[3] != SETTINGS:
-                raise ConnectionFault("the first frame must be SETTINGS (3.4)")
+            if not self.introduced:
+                data = self._opening(data)
             if data:
                 self._parse(data)
             if self.budget.spent > 0:
@@ -110,6 +110,12 @@ class Connection(Bodies):
             self.fail(fault)
         finally:
             self.in_batch = False
+
+    def _opening(self, data: bytes) -> bytes:
+        """The first octets of a connection; returns those to be parsed."""
+        if len(data) > 3 and data[3] != SETTINGS:
+            raise ConnectionFault("the first frame must be SETTINGS (3.4)")
+        return data
 
     def _parse(self, data: bytes) -> None:
         position, end = 0, len(data)

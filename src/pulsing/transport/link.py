@@ -41,13 +41,11 @@ class ServerLink(Link[ServerConnection]):
         super().__init__(loop, limits)
         self._deaf = False
 
-    def flush(self) -> None:
-        """Hand the core's output to the transport, and stop reading if it is too much."""
-        super().flush()
+    def output_held(self) -> None:
+        """The transport takes no more: stop reading if too much lies unread."""
         transport = self._transport
         if (
-            self._paused
-            and not self._deaf
+            not self._deaf
             and transport is not None
             and transport.get_write_buffer_size() > _UNREAD_BYTES
             and not transport.is_closing()
@@ -111,7 +109,7 @@ class ClientLink(Link[ClientConnection]):
 
     def output_ready(self) -> None:
         # Alone on the link: leave at once. In company: once per loop turn, together.
-        if len(self.core.streams) <= 1 and not self._flush_scheduled and not self.core.wakes:
+        if len(self.core.streams) <= 1 and not self._flush_scheduled:
             self.flush()
         else:
             self._schedule_flush()

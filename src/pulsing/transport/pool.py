@@ -128,7 +128,8 @@ class Peer:
             self._fail_pending(error)
         except BaseException as error:
             self._dialling = None
-            self._fail_pending(NodeUnreachable(f"cannot call {self.address}: {error!r}", error))
+            reason = "this node is shut down" if pool.closed else repr(error)
+            self._fail_pending(NodeUnreachable(f"cannot call {self.address}: {reason}", error))
             raise
         else:
             self._dialling = None
@@ -313,10 +314,13 @@ class Pool:
         if core.goaway is not None:
             link.close()
             raise goaway_error(address, core.goaway)
-        introduction = read_introduction(settings)
-        mismatch = introduction.mismatch(self.options.cluster)
-        if mismatch is not None:
-            core.fail(ConnectionFault(mismatch))
+        try:
+            introduction = read_introduction(settings)
+            mismatch = introduction.mismatch(self.options.cluster)
+        except ProtocolMismatch as error:
+            introduction, mismatch = None, str(error)
+        if introduction is None or mismatch is not None:
+            core.fail(ConnectionFault(mismatch or ""))
             link.close()
             raise ProtocolMismatch(f"{address} cannot be a peer of this node: {mismatch}")
         peer.node_id = introduction.node_id

@@ -19,7 +19,7 @@ from .connection_core import SMALL_BODY_BYTES, Connection, data_end_prefix
 from .frames import END_HEADERS, HEADERS, LARGEST_STREAM_ID, PREFACE, frame_header
 from .header_blocks import encode_headers
 from .items import ItemWriter
-from .outgoing import DATA_END
+from .outgoing import DATA_END, FULL_PIECES
 from .streams import body_size
 from .waiting import Request, RequestBlock, RequestQueue
 
@@ -111,6 +111,8 @@ class Requests(Connection):
                 self._retire()
             if not self.in_batch:
                 self.on_output()
+            elif len(self.out) >= FULL_PIECES:
+                self.on_full()
         else:
             self._open(stream, block, body, items)
 

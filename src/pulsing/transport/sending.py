@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 class SendRound:
     """The streams that have DATA queued and window to send it."""
 
-    __slots__ = ("_connection", "_ready")
+    __slots__ = ("_connection", "ready")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._ready: OrderedDict[Stream, None] = OrderedDict()
+        self.ready: OrderedDict[Stream, None] = OrderedDict()
 
     @property
     def waiting(self) -> bool:
         """Something could be sent now."""
-        ready = self._ready
+        ready = self.ready
         return (
             bool(ready)
             and self._connection.closing is None
@@ -55,9 +55,9 @@ class SendRound:
             (flow.queue and flow.send_window > 0) or (not flow.queue and flow.end is not None)
         ):
             flow.scheduled = True
-            self._ready[stream] = None
+            self.ready[stream] = None
             if not flow.queue:  # an end takes no window, and so waits for none
-                self._ready.move_to_end(stream, last=False)
+                self.ready.move_to_end(stream, last=False)
 
     def forget(self, stream: Stream) -> None:
         """The stream is gone: drop what it had queued."""
@@ -67,7 +67,7 @@ class SendRound:
             flow.end = None
             if flow.scheduled:
                 flow.scheduled = False
-                del self._ready[stream]
+                del self.ready[stream]
 
     def fill(self, budget: int) -> None:
         """Put up to ``budget`` bytes of queued DATA (at least one frame) into the output."""
@@ -82,7 +82,7 @@ class SendRound:
             connection.in_batch = False
 
     def _fill(self, budget: int) -> None:
-        ready = self._ready
+        ready = self.ready
         while budget > 0 and self.waiting:
             stream, _ = ready.popitem(last=False)
             flow = stream.flow

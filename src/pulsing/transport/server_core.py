@@ -26,6 +26,7 @@ from .frames import (
 )
 from .header_blocks import Head, encode_headers
 from .items import ItemReader, ItemWriter
+from .outgoing import FULL_PIECES
 from .streams import body_size
 
 if TYPE_CHECKING:
@@ -69,17 +70,15 @@ class ServerConnection(Connection):
         self.on_drained: Callable[[], None] | None = None
         super().__init__(**common)
 
-    def receive_data(self, data: bytes, now: float) -> None:
+    def _opening(self, data: bytes) -> bytes:
         expected = self._preface_left
         if expected:
             size = min(len(data), len(expected))
             if data[:size] != expected[:size]:
-                if self.closing is None:
-                    self.fail(ConnectionFault("not an HTTP/2 preface (3.4)"))
-                return
+                raise ConnectionFault("not an HTTP/2 preface (3.4)")
             self._preface_left = expected[size:]
             data = data[size:]
-        super().receive_data(data, now)
+        return super()._opening(data)
 
     # --- requests in
 
@@ -235,6 +234,8 @@ class ServerConnection(Connection):
                 self._check_drained()
             if not self.in_batch:
                 self.on_output()
+            elif len(self.out) >= FULL_PIECES:
+                self.on_full()
         else:
             self._respond(stream, [(b":status", b"200")], body)
 

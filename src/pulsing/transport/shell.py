@@ -61,6 +61,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
     def start(self, core: _Core) -> None:
         """Take the core; before ``connection_made``."""
         self.core = core
+        core.on_full = self.flush
 
     @property
     def now(self) -> float:
@@ -87,24 +88,15 @@ class Link(asyncio.Protocol, Generic[_Core]):
             self._receiver.attach()
 
     def end_batch(self) -> None:
-        """Step those who waited for what came, let the actors work, write the answers."""
+        """Let those work for whom something came, then write the answers."""
         core = self.core
         core.in_batch = True
         try:
-            if core.wakes:
-                wakes = core.take_wakes()
-                for index, wake in enumerate(wakes):
-                    try:
-                        wake()
-                    except BaseException:
-                        for rest in wakes[index + 1 :]:
-                            self._loop.call_soon(rest)
-                        raise
             if self.on_batch_end is not None:
                 self.on_batch_end()
         finally:
             core.in_batch = False
-            if core.out or core.round.waiting or core.wakes:
+            if core.out or core.round.ready:
                 self.flush()
             if core.closing is not None:
                 self._close_after_flush()
@@ -131,8 +123,6 @@ class Link(asyncio.Protocol, Generic[_Core]):
         finally:
             if not self.closed.done():
                 self.closed.set_result(None)
-            for wake in self.core.take_wakes():
-                self._loop.call_soon(wake)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -156,10 +146,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
 
     def _flush_soon(self) -> None:
         self._flush_scheduled = False
-        if self.core.wakes:
-            self.end_batch()
-        else:
-            self.flush()
+        self.flush()
 
     def flush(self) -> None:
         """Hand the core's output to the transport; large bodies as far as it takes them."""
@@ -171,6 +158,14 @@ class Link(asyncio.Protocol, Generic[_Core]):
             data = b"".join(core.out)
             core.out.clear()
             transport.write(data)
+        if core.round.ready:
+            self._send_bulk(transport)
+        if self._paused:
+            self.output_held()
+
+    def _send_bulk(self, transport: asyncio.WriteTransport) -> None:
+        """Queued DATA, until the transport has enough or others should have their turn."""
+        core = self.core
         budget = _ROUND_BYTES
         while budget > 0 and not self._paused and core.round.waiting:
             size = core.send_frame_bytes
@@ -178,8 +173,11 @@ class Link(asyncio.Protocol, Generic[_Core]):
             budget -= size
             transport.writelines(core.out)
             core.out.clear()
-        if core.wakes or (not self._paused and core.round.waiting):
+        if not self._paused and core.round.waiting:
             self._schedule_flush()
+
+    def output_held(self) -> None:
+        """The transport holds more output than the network takes."""
 
     # --- time
 

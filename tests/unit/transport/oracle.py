@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -22,10 +22,28 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.settings import SettingCodes
+from h2.windows import WindowManager
 
-from pulsing.transport.frames import Setting
+from pulsing.transport.frames import PREFACE, Setting
+
+if TYPE_CHECKING:
+    import pytest
 
 Fields = list[tuple[str, str]]
+
+
+def tolerate_empty_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let h2 take an empty DATA frame while a window is below zero, as RFC 9113 6.9 says.
+
+    It takes one at zero, but below, after SETTINGS made the window smaller, it does not.
+    """
+    consume = WindowManager.window_consumed
+
+    def window_consumed(self: WindowManager, size: int) -> None:
+        if size:
+            consume(self, size)
+
+    monkeypatch.setattr(WindowManager, "window_consumed", window_consumed)
 
 
 @dataclass
@@ -68,6 +86,7 @@ class Oracle:
         self.pending: dict[int, Pending] = {}
         self.pings = 0
         self.settling = False
+        self._octets = b""
         self.terminated: ConnectionTerminated | None = None
         if settings:
             self.connection.local_settings.update(settings)
@@ -89,11 +108,32 @@ class Oracle:
         return self.connection.data_to_send()
 
     def receive(self, octets: bytes) -> list[Event]:
-        """Raises what h2 raises."""
-        events = self.connection.receive_data(octets)
+        """Raises what h2 raises.
+
+        Frame by frame: h2 looks at its own largest frame size only once for each chunk.
+        """
+        events: list[Event] = []
+        self._octets += octets
+        while True:
+            size = self._first_size()
+            if len(self._octets) < size or not self._octets:
+                break
+            piece, self._octets = self._octets[:size], self._octets[size:]
+            events += self.connection.receive_data(piece)
         for event in events:
             self._hear(event)
         return events
+
+    def receive_rest(self) -> None:
+        """Let h2 see the beginning of a frame that is not complete."""
+        octets, self._octets = self._octets, b""
+        for event in self.connection.receive_data(octets):
+            self._hear(event)
+
+    def _first_size(self) -> int:
+        if self._octets.startswith(PREFACE[:1]) and PREFACE.startswith(self._octets[:24]):
+            return len(PREFACE)
+        return 9 + int.from_bytes(self._octets[:3], "big")
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -166,6 +206,8 @@ class Oracle:
             while pending.pieces:
                 body, pad = pending.pieces[0]
                 window = self.connection.local_flow_control_window(stream)
+                if pad is not None and 0 < window <= pad + 1:
+                    pad = None  # no room but for octets that bring something
                 overhead = 0 if pad is None else pad + 1
                 size = min(
                     len(body),
