@@ -193,6 +193,14 @@ async def test_two_streams_in_one_call_are_one_too_many(node: NodeProcess) -> No
             await echo.echo([nodes.numbers(1), nodes.numbers(1)])
 
 
+async def test_a_tell_cannot_carry_a_stream(node: NodeProcess) -> None:
+    async with promptly(), nodes.system() as caller:
+        echo = await caller.resolve(f"actor://{node.addr}/echo")
+        with pytest.raises(pul.WireError, match=r"cannot carry a stream"):
+            echo.total.tell(nodes.numbers(3))
+        assert await echo.echo("next") == "next"
+
+
 # --- too large ----------------------------------------------------------------------------------
 
 

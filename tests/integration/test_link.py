@@ -1,15 +1,16 @@
-"""Links over real sockets: many asks, large bodies, lost peers, draining, and nothing left behind."""
+"""Links over real sockets: many asks, large bodies, lost peers, draining, nothing left behind."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import random
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -79,8 +80,8 @@ class Held(ServerStream):
     """Answers when the test says so."""
 
     __slots__ = ("body",)
-    here: list[Held] = []
-    gone: list[PulsingRuntimeError] = []
+    here: ClassVar[list[Held]] = []
+    gone: ClassVar[list[PulsingRuntimeError]] = []
 
     def request_received(self, body: bytes | bytearray) -> None:
         self.body = body
@@ -348,7 +349,7 @@ async def test_attempts_keep_a_growing_distance_with_jitter() -> None:
         for _ in range(6):
             with pytest.raises(NodeUnreachable):
                 await ask(peer)
-        pauses = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(attempts)]
         for pause, least in zip(pauses, [0.02, 0.04, 0.08, 0.08, 0.08], strict=True):
             assert pause >= least - 0.002
         assert asked == [(0.5, 1.0)] * 6

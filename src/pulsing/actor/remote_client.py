@@ -12,7 +12,7 @@ from pulsing.actor.call import DEFAULT_TIMEOUT
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.remote_items import RemoteItems
 from pulsing.actor.remote_replies import ItemsRequest, RemoteReply, RemoteTell, Request
-from pulsing.errors import PulsingError, PulsingRuntimeError
+from pulsing.errors import PulsingError, PulsingRuntimeError, WireError
 from pulsing.transport.client_core import RequestBlock, request_block
 from pulsing.wire import CALL
 
@@ -187,6 +187,11 @@ class RemoteTarget:
         streams: list[AsyncIterator[Any]] = []
         body = self.codec.encode(envelope, streams, root=CALL)
         if streams:
+            if isinstance(request, RemoteTell):
+                raise WireError(
+                    f"a tell to {self.label(request.method)} cannot carry a stream: it is over "
+                    "when the mailbox has it; ask instead"
+                )
             request.argument = aiter(streams[0])
             self._peer.submit(request, block, body, _ARGUMENT_ITEMS)
             return

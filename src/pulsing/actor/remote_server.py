@@ -186,7 +186,7 @@ class RemoteInvocation(Invocation, ServerStream):
             raise PulsingActorError(
                 f"Not found: {cell.label} has no {wanted}; it has {known}", cell.label
             )
-        route = head.route = Route(cell, method, kind == "tell")
+        route = head.route = head.base.route = Route(cell, method, kind == "tell")
         return route
 
     def _request_items(self, host: Host) -> RemoteItems:

@@ -10,6 +10,8 @@ Source: RFC 7541 (HPACK) sections 5 and 6, RFC 9113 sections 8.2 and 8.3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from copy import copy
 from typing import Any, Final, cast
 
 import hpack
@@ -83,9 +85,11 @@ class Head:
         plain: nothing but method, path, status: the fast path may be taken.
         is_request: plain, and a request.
         route: belongs to the layer above.
+        base: the Head without its content-length, which lasts longer; mostly itself.
     """
 
     __slots__ = (
+        "base",
         "content_length",
         "final_status",
         "headers",
@@ -113,6 +117,15 @@ class Head:
         self.malformed = self._read()
         self.plain = self._is_plain()
         self.is_request = self.plain and bool(self.method)
+        self.base = self
+
+    def sized(self, content_length: int) -> Head:
+        """The same plain block with a content-length behind it."""
+        head = copy(self)
+        head.headers = (*self.headers, (b"content-length", str(content_length).encode()))
+        head.content_length = content_length
+        head.plain = head.is_request = False
+        return head
 
     def _is_plain(self) -> bool:
         return self.malformed is None and self.content_length is None and self.stream_items is None
@@ -197,6 +210,11 @@ def _field_problem(name: bytes, value: bytes) -> str | None:
     return None
 
 
+_CONTENT_LENGTH: Final = b"\x0f\x0d"
+"""A literal without indexing whose name is entry 28 of the static table (RFC 7541 6.2.2)."""
+_MAX_DIGITS: Final = 15
+
+
 class HeadCache:
     """Header blocks seen before, by their octets; bounded, the older half goes when full.
 
@@ -215,6 +233,9 @@ class HeadCache:
 
     def decode(self, block: bytes) -> Head:
         """The Head of a block that ``get`` did not know. Raises CompressionFault."""
+        known = self._sized(block)
+        if known is not None:
+            return known
         try:
             headers = cast("Sequence[Header]", self._decoder.decode(block, raw=True))
         except (hpack.HPACKError, ValueError, IndexError, OverflowError) as error:
@@ -222,14 +243,37 @@ class HeadCache:
             raise CompressionFault(f"header block cannot be decoded: {error}") from error
         head = Head([(bytes(name), bytes(value)) for name, value in headers])
         # Those with a length hardly ever come twice, and long ones are nothing to keep.
-        if head.content_length is None and len(block) <= _MAX_KEPT_BYTES:
+        if head.content_length is not None:
+            self._keep_base(block)
+        elif len(block) <= _MAX_KEPT_BYTES:
             if len(self._heads) >= self._max_heads:
                 for old in list(self._heads)[: self._max_heads // 2]:
                     del self._heads[old]
             self._heads[block] = head
         return head
 
-    def clear_routes(self) -> None:
-        """Forget what the upper layer cached in the heads."""
-        for head in self._heads.values():
-            head.route = None
+    def _sized(self, block: bytes) -> Head | None:
+        """The Head of a block that is known but for the content-length at its end.
+
+        The fields of a block follow each other (RFC 7541 2.2), so what a whole block means does not
+        change when a field is added behind it.
+        """
+        at = block.rfind(_CONTENT_LENGTH)
+        if at > 0:
+            base = self._heads.get(block[:at])
+            size = block[at + len(_CONTENT_LENGTH) + 1 :]
+            if (
+                base is not None
+                and base.plain
+                and size.isdigit()
+                and len(size) == block[at + len(_CONTENT_LENGTH)] <= _MAX_DIGITS
+            ):
+                return base.sized(int(size))
+        return None
+
+    def _keep_base(self, block: bytes) -> None:
+        """Know the block without its content-length the next time."""
+        at = block.rfind(_CONTENT_LENGTH)
+        if at > 0 and block[:at] not in self._heads:
+            with suppress(CompressionFault):
+                self.decode(block[:at])

@@ -50,8 +50,8 @@ class Outgoing:
         send_window: bytes the peer lets us send on the connection (6.9).
         closing: why nothing more is received, or None.
         in_batch: the shell will look at ``out`` by itself.
-        on_full: called inside a batch when ``out`` holds `FULL_PIECES`: what is there may leave now,
-            so that the peer works on it while the rest is made.
+        on_full: called inside a batch when ``out`` holds `FULL_PIECES`: what is there may leave
+            now, so that the peer works on it while the rest is made.
     """
 
     round: SendRound

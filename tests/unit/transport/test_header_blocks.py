@@ -49,9 +49,49 @@ def test_a_block_is_decoded_once() -> None:
     head = heads.decode(block)
     assert heads.get(block) is head
     assert head.path == "/a"
-    head.route = object()
-    heads.clear_routes()
-    assert head.route is None
+
+
+@pytest.mark.parametrize("size", [0, 9, 16_385, 1 << 30])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_known_block_with_a_length_behind_it_means_what_a_full_decode_says(
+    size: int, known: bool
+) -> None:
+    heads = HeadCache()
+    block = encode_headers(REQUEST)
+    length = (b"content-length", str(size).encode())
+    sized = encode_headers([*REQUEST, length])
+    if known:
+        heads.decode(block)
+    for _ in range(2):
+        head = heads.decode(sized)
+        assert head.headers == (*REQUEST, length)
+        assert (head.content_length, head.path, head.malformed) == (size, "/a", None)
+        assert not head.plain
+        assert not head.is_request
+        assert heads.get(sized) is None, "sizes hardly ever come twice"
+    base = heads.get(block)
+    assert base is not None, "the block without its length is known from now on"
+    assert head.base is base
+    assert base.is_request
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\x0f\x0d", b"\x0f\x0d\x02a", b"\x0f\x0d\x02-1", b"\x0f\x0d\x011"]
+)
+def test_what_only_looks_like_a_length_is_decoded_in_full(tail: bytes) -> None:
+    heads = HeadCache()
+    block = encode_headers(REQUEST)
+    heads.decode(block)
+    fresh = HeadCache()
+    try:
+        expected = fresh.decode(block + tail)
+    except CompressionFault:
+        with pytest.raises(CompressionFault):
+            heads.decode(block + tail)
+    else:
+        head = heads.decode(block + tail)
+        assert head.headers == expected.headers
+        assert head.malformed == expected.malformed
 
 
 def test_the_cache_is_bounded_in_number_and_size() -> None:
