@@ -77,14 +77,16 @@ class Source:
         reader: of the items, once they have begun.
         error: why there will be none, or no more.
         changed: fired when something came; None while nobody waits.
+        decode: of the codec.
         left: the consumer takes no more.
     """
 
-    __slots__ = ("_codec", "_dispatcher", "changed", "error", "left", "reader")
+    __slots__ = ("_codec", "_dispatcher", "changed", "decode", "error", "left", "reader")
 
     def __init__(self, dispatcher: Dispatcher, codec: Codec) -> None:
         self._dispatcher = dispatcher
         self._codec = codec
+        self.decode = codec.decode
         self.reader: ItemReader | None = None
         self.error: BaseException | None = None
         self.changed: Signal | None = None
@@ -115,7 +117,7 @@ class Source:
             reader = self.reader
             if reader is not None:
                 if reader.items:
-                    return self._codec.decode(reader.pop())
+                    return self.decode(reader.pop())
                 if reader.failure is not None:
                     raise decode_failure(self._codec, reader.failure)
             if self.left:
@@ -175,8 +177,12 @@ class RemoteItems:
         return self
 
     async def __anext__(self) -> Any:
+        source = self._source
+        reader = source.reader
         try:
-            return await self._source.next()
+            if reader is not None and reader.items:
+                return source.decode(reader.pop())
+            return await source.next()
         except _InUse:
             raise
         except BaseException:

@@ -15,7 +15,7 @@ from pulsing.errors import PulsingRuntimeError
 
 from .ending import Streams
 from .faults import ConnectionFault, FlowControlFault, StreamFault
-from .frames import END_STREAM, PADDED, ErrorCode
+from .frames import END_STREAM, FRAME_HEADER_BYTES, PADDED, ErrorCode
 from .items import ItemReader
 from .limits import TransportLimits
 from .streams import Flow, PeerInfo, Stream, new_buffer
@@ -44,6 +44,7 @@ class Bodies(Streams):
         self.direct_rest = 0
         self._rest_stream: Stream | None = None
         self._rest_end = False
+        self._space: memoryview | None = None
         self._recv_window = limits.connection_window_bytes
         self._recv_low = limits.connection_window_bytes // 2
 
@@ -91,23 +92,44 @@ class Bodies(Streams):
         if self._rest_end and stream is not None and not stream.closed:
             self._body_end(stream)
 
-    def direct_space(self) -> memoryview | None:
-        """Where the coming octets of a large body belong, so that they need no copy; or None."""
+    def _room(self) -> memoryview | None:
+        """Memory for the rest of the body, or item, that the large frame under way belongs to."""
         stream = self._rest_stream
         if stream is None or stream.closed or self.closing is not None:
             return None
         if stream.reader is not None:
-            space = stream.reader.space()
-        else:
-            flow = stream.flow
-            if flow is None or flow.collected is None or flow.expected is None:
-                return None
-            space = memoryview(flow.collected)[flow.collected_bytes :]
-        return space[: self.direct_rest] if space else None
+            return stream.reader.space()
+        flow = stream.flow
+        if flow is None or flow.collected is None or flow.expected is None:
+            return None
+        return memoryview(flow.collected)[flow.collected_bytes :]
+
+    def direct_left(self) -> int:
+        """How many octets could still be received without a copy, in this frame and the next."""
+        room = self._room() if self.direct_rest else None
+        return len(room) if room is not None else 0
+
+    def direct_space(self) -> memoryview | None:
+        """Where the coming octets of a large body belong, so that they need no copy; or None.
+
+        With room for the header of the next frame, which so comes along without another read:
+        what belongs in its place is written over it later.
+        """
+        room = self._room()
+        if not room:
+            return None
+        ahead = self.direct_rest + FRAME_HEADER_BYTES
+        self._space = room[: ahead if len(room) >= ahead else self.direct_rest]
+        return self._space
 
     def direct_received(self, size: int, now: float) -> None:
         """``size`` octets were put into ``direct_space()``."""
         self.last_received = now
+        behind = b""
+        if size > self.direct_rest and self._space is not None:
+            behind = bytes(self._space[self.direct_rest : size])
+            size = self.direct_rest
+        self._space = None
         stream = self._rest_stream
         self.direct_rest -= size
         self.in_batch = True
@@ -126,6 +148,12 @@ class Bodies(Streams):
             self.fail(fault)
         finally:
             self.in_batch = False
+        if behind:
+            self.receive_data(behind, now)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Parse what arrived."""
+        raise NotImplementedError
 
     def _data_stream(self, stream_id: int, length: int) -> Stream | None:
         """The stream a DATA frame belongs to, its window charged; None when it is to be dropped."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from pulsing.errors import MessageTooLarge, PulsingRuntimeError
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 _FAILURE_BIT: Final = 0x8000_0000
 RECORD_HEADER_BYTES: Final = 4
+
+
+_LENGTHS: Final = [size.to_bytes(4, "big") for size in range(1024)]
+"""The lengths of small items, as they are sent."""
+_unpack_length: Final = Struct(">I").unpack_from
 
 
 class ItemWriter:
@@ -92,7 +98,15 @@ class ItemWriter:
 
     def write(self, body: Body) -> None:
         """Append one item; it leaves with the next ``flush``. Nothing happens once closed."""
-        self._append(body, 0)
+        if body.__class__ is bytes and self.closed is None and len(body) < len(_LENGTHS):
+            # `_append`, inlined for tokens.
+            item_bytes = self._item_bytes = len(body) + RECORD_HEADER_BYTES
+            self._unflushed += item_bytes
+            self._pieces += (_LENGTHS[len(body)], body)
+            self._written += item_bytes
+            self._ends.append(self._written)
+        else:
+            self._append(body, 0)
 
     def flush(self) -> None:
         """Send what was written, in as few DATA frames as possible."""
@@ -270,6 +284,15 @@ class ItemReader:
         position, end = 0, len(data)
         limit = self._stream.connection.limits.max_message_bytes
         append = self.items.append
+        if data.__class__ is bytes and self.failure is None:
+            while end - position >= RECORD_HEADER_BYTES:  # tokens: whole, and nothing special
+                (length,) = _unpack_length(data, position)
+                start = position + RECORD_HEADER_BYTES
+                stop = start + length
+                if stop > end or length > limit:
+                    break
+                append(data[start:stop])
+                position = stop
         while end - position >= RECORD_HEADER_BYTES:
             start = position + RECORD_HEADER_BYTES
             length = int.from_bytes(data[position:start], "big")

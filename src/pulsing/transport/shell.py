@@ -24,7 +24,9 @@ _WRITE_LOW_BYTES: Final = 256 << 10
 _ROUND_BYTES: Final = 1 << 20
 """Bytes of queued DATA put into the transport in one loop turn."""
 _DIRECT_BYTES: Final = 64 << 10
-"""From here on the rest of a frame is received without a copy."""
+"""From here on the rest of a body is received without a copy."""
+_DOUBT_S: Final = 0.05
+"""How long a link that seems silent is read from once more."""
 _CLOSE_GRACE_S: Final = 2.0
 """How long a closing link may take to hand its last octets to the peer."""
 
@@ -55,6 +57,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
         self._paused = False
         self._made_at = loop.time()
         self._pinged_at = inf
+        self._doubted = False
         self._keepalive: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
 
@@ -84,7 +87,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
             core.receive_data(data, self._loop.time())
         finally:
             self.end_batch()
-        if core.direct_rest >= _DIRECT_BYTES and core.direct_space() is not None:
+        if core.direct_rest and core.direct_left() >= _DIRECT_BYTES:
             self._receiver.attach()
 
     def end_batch(self) -> None:
@@ -200,7 +203,14 @@ class Link(asyncio.Protocol, Generic[_Core]):
         elif self._pinged_at is inf or core.last_received > self._pinged_at:
             self._pinged_at = now
             core.ping(b"pulsing?")
-        elif now - self._pinged_at >= self._limits.keepalive_timeout_s:
+        elif now - self._pinged_at < self._limits.keepalive_timeout_s:
+            pass
+        elif not self._doubted:
+            # Perhaps it is this loop that stood still, and the answer lies there unread.
+            self._doubted = True
+            self._keepalive = self._loop.call_later(_DOUBT_S, self._check_alive)
+            return
+        else:
             self.abort(
                 ConnectionLost(
                     f"{core.peer.address} has been silent for {silence:.0f} s and does not answer "
@@ -208,6 +218,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
                 )
             )
             return
+        self._doubted = False
         self._schedule_keepalive()
 
     # --- the end
@@ -282,7 +293,7 @@ class _DirectReceiver(asyncio.BufferedProtocol):
                 core.receive_data(bytes(memoryview(self._scratch)[:nbytes]), link.now)
         finally:
             link.end_batch()
-        if core.direct_rest < 1 or core.direct_space() is None:
+        if not core.direct_left():
             link.swap_protocol(link)
 
     def eof_received(self) -> bool:
