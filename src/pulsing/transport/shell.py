@@ -200,7 +200,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
             return
         if not core.streams or silence < (self._limits.keepalive_interval_s or inf):
             self._pinged_at = inf
-        elif self._pinged_at is inf or core.last_received > self._pinged_at:
+        elif self._pinged_at is inf or core.last_received >= self._pinged_at:
             self._pinged_at = now
             core.ping(b"pulsing?")
         elif now - self._pinged_at < self._limits.keepalive_timeout_s:
