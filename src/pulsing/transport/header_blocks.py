@@ -10,8 +10,6 @@ Source: RFC 7541 (HPACK) sections 5 and 6, RFC 9113 sections 8.2 and 8.3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from copy import copy
 from typing import Any, Final, cast
 
 import hpack
@@ -121,10 +119,19 @@ class Head:
 
     def sized(self, content_length: int) -> Head:
         """The same plain block with a content-length behind it."""
-        head = copy(self)
+        head = Head.__new__(Head)
         head.headers = (*self.headers, (b"content-length", str(content_length).encode()))
+        head.method = self.method
+        head.path = self.path
+        head.status = self.status
         head.content_length = content_length
+        head.stream_items = None
+        head.stream_buffer = self.stream_buffer
+        head.final_status = self.final_status
+        head.route = self.route
+        head.malformed = None
         head.plain = head.is_request = False
+        head.base = self
         return head
 
     def _is_plain(self) -> bool:
@@ -275,5 +282,7 @@ class HeadCache:
         """Know the block without its content-length the next time."""
         at = block.rfind(_CONTENT_LENGTH)
         if at > 0 and block[:at] not in self._heads:
-            with suppress(CompressionFault):
+            try:
                 self.decode(block[:at])
+            except CompressionFault:  # those two octets were part of something else
+                return
