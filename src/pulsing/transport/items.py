@@ -98,7 +98,7 @@ class ItemWriter:
 
     def write(self, body: Body) -> None:
         """Append one item; it leaves with the next ``flush``. Nothing happens once closed."""
-        if body.__class__ is bytes and self.closed is None and len(body) < len(_LENGTHS):
+        if type(body) is bytes and self.closed is None and len(body) < len(_LENGTHS):
             # `_append`, inlined for tokens.
             item_bytes = self._item_bytes = len(body) + RECORD_HEADER_BYTES
             self._unflushed += item_bytes
@@ -265,7 +265,7 @@ class ItemReader:
 
     # --- from the connection
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes) -> None:
         """Octets of the body, in order.
 
         Raises:
@@ -280,11 +280,11 @@ class ItemReader:
         if not self.items:
             self._return_credit()
 
-    def _split(self, data: bytes | memoryview) -> None:
+    def _split(self, data: bytes) -> None:
         position, end = 0, len(data)
         limit = self._stream.connection.limits.max_message_bytes
         append = self.items.append
-        if data.__class__ is bytes and self.failure is None:
+        if self.failure is None:
             while end - position >= RECORD_HEADER_BYTES:  # tokens: whole, and nothing special
                 (length,) = _unpack_length(data, position)
                 start = position + RECORD_HEADER_BYTES
@@ -330,7 +330,7 @@ class ItemReader:
             self._partial_held = length
         self._partial = new_buffer(length)
 
-    def _fill(self, data: bytes | memoryview) -> bytes | memoryview:
+    def _fill(self, data: bytes) -> bytes:
         assert self._partial is not None
         need = len(self._partial) - self._filled
         piece = data[:need]
