@@ -11,7 +11,7 @@ import pytest
 
 HERE = Path(__file__).parent
 CASES = sorted((HERE / "cases").glob("*.py"))
-SOURCE = Path(__import__("pulsing").__file__).parent.parent
+SOURCE = Path(__file__).parents[2] / "src"
 
 
 def marked(path):

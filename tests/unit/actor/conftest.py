@@ -88,7 +88,7 @@ async def until(condition, seconds=5.0):
     """Let the loop run until a condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # not 0: threads want the interpreter too
 
 
 @pytest.fixture
