@@ -89,6 +89,8 @@ class RemoteTarget:
         if block is None or call.buffer is not None:
             block = self._block("ask", method, call.buffer)
             if call.buffer is None:
+                if len(self._asks) >= _MAX_BLOCKS:
+                    self._asks.clear()
                 self._asks[method] = block
         if (
             call.timeout is not DEFAULT_TIMEOUT

@@ -30,7 +30,7 @@ from .faults import ConnectionFault
 from .header_blocks import HeadCache
 from .limits import TransportLimits
 from .link import ClientLink, goaway_error
-from .preface import introduction_settings, read_introduction
+from .preface import Refusal, introduction_settings, read_introduction
 from .streams import Body, ClientStream, PeerInfo
 from .tls import ClusterTls, explain_tls_error
 
@@ -301,6 +301,7 @@ class Pool:
                 f"cannot reach {address}: no answer within {limits.connect_timeout_s:g} s", error
             ) from error
         except ssl.SSLError as error:
+            link.abort(_gave_up(address))
             raise explain_tls_error(error, address) from error
         except OSError as error:
             link.abort(_gave_up(address))
@@ -320,7 +321,7 @@ class Pool:
         except ProtocolMismatch as error:
             introduction, mismatch = None, str(error)
         if introduction is None or mismatch is not None:
-            core.fail(ConnectionFault(mismatch or ""))
+            core.fail(ConnectionFault(Refusal.MISMATCH.value + (mismatch or "")))
             link.close()
             raise ProtocolMismatch(f"{address} cannot be a peer of this node: {mismatch}")
         peer.node_id = introduction.node_id

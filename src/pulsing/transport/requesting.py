@@ -81,6 +81,7 @@ class Requests(Connection):
                 self.on_expiry()
         if self._waiting or len(self.streams) >= self.peer_max_streams:
             if self._has_room(stream):
+                _ = stream.order  # of the code that asks now, not of what lets it go later
                 self._waiting.append((stream, block, body, items))
         elif self._behind and stream.order in self._behind:
             if self._has_room(stream):

@@ -345,3 +345,24 @@ def test_the_connection_retires_before_stream_ids_run_out() -> None:
     assert last.bodies
     assert [reply.id for reply in waiting] == [LARGEST_STREAM_ID - 6, LARGEST_STREAM_ID - 4]
     assert retired == [2]
+
+
+def test_a_request_that_waits_for_a_stream_knows_its_order_from_the_start() -> None:
+    asked: list[str] = []
+    now = "caller"
+
+    class Lazy(f.Reply):
+        @property
+        def order(self) -> object:
+            asked.append(now)
+            return "k"
+
+        @order.setter
+        def order(self, key: object) -> None:
+            pass
+
+    client = make_client(None, (Setting.MAX_CONCURRENT_STREAMS, 1))
+    call(client)
+    assert not asked, "a call that leaves at once is not asked"
+    client.request(Lazy(), f.BLOCK, b"x")
+    assert asked == ["caller"], "later, other code runs"
