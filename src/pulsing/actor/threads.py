@@ -164,10 +164,14 @@ class ThreadCall(Job):
 class WorkerThreads:
     """An elastic pool: a thread is started when all others are busy, and ends when it is idle.
 
+    Threads wait for jobs without a timeout; the loop counts how many were busy at once and ends
+    the others. (A timeout of `queue.SimpleQueue.get` that passes while the thread is not scheduled
+    can make it wait for ever in CPython 3.11.)
+
     Args:
         dispatcher: gets the results, and a pump after each lot of them.
         max_threads: jobs beyond as many wait for a thread.
-        idle_s: seconds after which an idle thread ends.
+        idle_s: a thread that was not needed for as many seconds ends within as many more.
     """
 
     __slots__ = (
@@ -178,7 +182,9 @@ class WorkerThreads:
         "_max_threads",
         "_notified",
         "_outstanding",
+        "_peak",
         "_posted",
+        "_reaping",
         "_serving",
         "_threads",
     )
@@ -193,7 +199,9 @@ class WorkerThreads:
         self._posted: deque[tuple[Job | None, Any, Any, BaseException | None]] = deque()
         self._notified = False
         self._outstanding = 0
+        self._peak = 0  # of `_outstanding` since idle threads were last looked for
         self._serving = 0
+        self._reaping: asyncio.TimerHandle | None = None
         self._threads: set[threading.Thread] = set()
         self._all_ended: asyncio.Future[None] | None = None
 
@@ -205,6 +213,7 @@ class WorkerThreads:
     def submit(self, job: Job) -> None:
         """Run a job in a thread, in the order of submission as far as threads are free."""
         self._outstanding += 1
+        self._peak = max(self._peak, self._outstanding)
         if self._outstanding > self._serving and self._serving < self._max_threads:
             self._start_thread()
         self._jobs.put(job)
@@ -218,9 +227,10 @@ class WorkerThreads:
         if not self._threads:
             return True
         loop = self._dispatcher.loop
-        for _ in range(self._serving):
-            self._jobs.put(None)
-        self._serving = 0
+        if self._reaping is not None:
+            self._reaping.cancel()
+            self._reaping = None
+        self._end_threads(self._serving)
         if loop.is_closed():
             return self._join_all(min(timeout_s, _JOIN_S))
         self._all_ended = loop.create_future()
@@ -260,11 +270,7 @@ class WorkerThreads:
     def _work(self) -> None:
         jobs = self._jobs
         while True:
-            try:
-                job = jobs.get(timeout=self._idle_s)
-            except queue.Empty:
-                self.post(None, None, None, None, wake=True)
-                continue
+            job = jobs.get()  # no timeout: `close` and `_reap` send None
             if job is None:
                 self.post(None, threading.current_thread(), None, None, wake=True)
                 return
@@ -280,6 +286,21 @@ class WorkerThreads:
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._threads.add(thread)
         thread.start()
+        if self._reaping is None:
+            self._reaping = self._dispatcher.loop.call_later(self._idle_s, self._reap)
+
+    def _reap(self) -> None:
+        """End the threads that were not needed since the last time."""
+        self._end_threads(self._serving - self._peak)
+        self._peak = self._outstanding
+        self._reaping = None
+        if self._serving:
+            self._reaping = self._dispatcher.loop.call_later(self._idle_s, self._reap)
+
+    def _end_threads(self, number: int) -> None:
+        for _ in range(number):
+            self._serving -= 1
+            self._jobs.put(None)
 
     def _collect(self) -> None:
         self._notified = False
@@ -288,7 +309,7 @@ class WorkerThreads:
         for _ in range(len(posted)):
             job, subject, value, error = posted.popleft()
             if job is None:
-                self._idle_thread(subject)
+                self._ended(subject)
             elif subject is _DONE:
                 self._outstanding -= 1
                 job.ended()
@@ -296,13 +317,8 @@ class WorkerThreads:
                 job.received(subject, value, error)
         self._dispatcher.pump()
 
-    def _idle_thread(self, ended: threading.Thread | None) -> None:
-        """A thread had nothing to do for long, or has ended."""
-        if ended is not None:
-            ended.join()
-            self._threads.discard(ended)
-            if not self._threads and self._all_ended is not None and not self._all_ended.done():
-                self._all_ended.set_result(None)
-        elif self._serving > self._outstanding:
-            self._serving -= 1
-            self._jobs.put(None)
+    def _ended(self, thread: threading.Thread) -> None:
+        thread.join()
+        self._threads.discard(thread)
+        if not self._threads and self._all_ended is not None and not self._all_ended.done():
+            self._all_ended.set_result(None)

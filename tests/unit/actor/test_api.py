@@ -93,7 +93,10 @@ def test_asyncio_run_twice_in_one_process():
     assert asyncio.run(main(False)) == "hello"
     assert not pul.is_initialized()
     assert asyncio.run(main(True)) == "hello"
-    assert [each.name for each in threading.enumerate() if "pulsing" in each.name] == []
+    for each in threading.enumerate():
+        if "pulsing" in each.name:  # told to end, but perhaps not scheduled since
+            each.join(5)
+            assert not each.is_alive()
 
 
 def test_run_takes_a_coroutine_or_a_function_and_shuts_down():
