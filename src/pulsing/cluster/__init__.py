@@ -1,0 +1,11 @@
+"""Who is there, and what is registered where.
+
+Owns: membership (SWIM with Lifeguard, or a head node), the registry of named actors, the policies
+that pick one of many instances, and the guard that tells a stalled node from a dead one. Must not
+know: actors, and how a message reaches another node; `wire` is all it sees of the network.
+
+Reading order: ``members``, ``settings``, ``stimuli``, ``effects`` (vocabulary); ``claims``,
+``member_table``, ``messages``, ``dissemination``, ``suspicion``, ``swim_core`` (membership by
+gossip); ``registry_core``, ``policies``; ``joining_core``, ``gossip_core`` (all of it together),
+``head_core`` (the other mode); ``wire``, ``seeds``, ``guard``, ``agent`` (asyncio around it).
+"""
