@@ -46,6 +46,10 @@ class ClusterCore(Protocol):
         """Every name that is registered somewhere, with its instances."""
         ...
 
+    def name_wanted(self, name: str, *, now: float) -> list[Effect]:
+        """Somebody waits for a name that is not known: where it can be asked for, do."""
+        ...
+
     def busy_claim(self, incarnation: int) -> bytes:
         """The message by which the guard says on this node's behalf: alive, but busy."""
         ...
