@@ -5,6 +5,7 @@ Every request has one answer. Each carries news; ``encode`` and ``decode`` turn 
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from .claims import Claim
@@ -92,6 +93,21 @@ class Welcome(NamedTuple):
     """Members, this one first; the rest of a large cluster comes by Compare."""
 
     claims: tuple[Claim, ...]
+
+
+class RejectCode(IntEnum):
+    """Why a node is not let in, or not answered. The number is what travels."""
+
+    NAME_TAKEN = 1
+    """A present member has the same configured name: give this node another one."""
+    SELF = 2
+    """The asked node has the asker's node id: it is the same process."""
+    FULL = 3
+    """No further members are accepted."""
+    MODE = 4
+    """One of the two uses gossip, the other a head node."""
+    INVALID = 5
+    """The message breaks the protocol."""
 
 
 class Rejected(NamedTuple):
