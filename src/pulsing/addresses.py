@@ -57,6 +57,22 @@ def join_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def is_everywhere(host: str) -> bool:
+    """Whether a host stands for all interfaces of a machine."""
+    return host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+def is_loopback(address: str) -> bool:
+    """Whether ``HOST:PORT`` can be reached from this machine only."""
+    import ipaddress
+
+    host = split_host_port(address)[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761 6.3
+
+
 @dataclass(frozen=True, slots=True)
 class ActorAddress:
     """Where an actor is. Exactly one of ``name`` and ``local`` is set.

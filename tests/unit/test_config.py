@@ -73,7 +73,7 @@ def test_a_file_that_is_not_toml_is_a_problem_that_names_it(tmp_path):
 
 
 def test_an_unknown_argument_is_a_problem(tmp_path):
-    with pytest.raises(ValueError, match="argument: unknown key 'seats'"):
+    with pytest.raises(ValueError, match="argument: unknown key 'seats'; did you mean 'seeds'"):
         load(tmp_path, seats=["a:1"])
 
 
@@ -110,6 +110,26 @@ def test_the_passphrase_is_shown_nowhere(tmp_path):
         {"worker_threads": 0},
         {"max_message_bytes": 1},
         {"keepalive_interval_s": -1},
+        {"stall_threshold_s": 0},
+        {"seeds": ["nowhere"]},
+        {"seeds": ["a:0"]},
+        {"seeds": ["0.0.0.0:8000"]},
+        {"seeds": [1]},
+        {"head_addr": "::1:8000"},
+        {"head_addr": ""},
+        {"advertise": "0.0.0.0", "addr": "a:1"},
+        {"advertise": "b:0", "addr": "a:1"},
+        {"advertise": "b"},
+        {"node_name": "a b"},
+        {"node_name": "localhost"},
+        {"node_name": "0123456789abcdef" * 2},
+        {"labels": {"a b": ""}},
+        {"labels": {"a": "x,y"}},
+        {"labels": {"a": 1}},
+        {"labels": {f"l{n}": "" for n in range(65)}},
+        {"network": "moon"},
+        {"head_heartbeat_timeout_s": 10.0},
+        {"is_head_node": True},
     ],
 )
 def test_the_constructor_checks_every_field(wrong):
@@ -120,6 +140,55 @@ def test_the_constructor_checks_every_field(wrong):
 def test_presets_are_steps_that_leave_the_original_alone():
     one = SystemConfig.standalone()
     two = one.with_addr("a:1").with_passphrase("p")
+    assert two.with_seeds(["b:2"]).seeds == two.with_seeds("b:2").seeds == ("b:2",)
+    assert two.with_head_node().is_head_node
+    assert two.with_head_addr("b:2").head_addr == "b:2"
     assert (one.addr, two.addr, two.passphrase) == (None, "a:1", "p")
     with pytest.raises(dataclasses.FrozenInstanceError):
         two.addr = "b:2"  # type: ignore[misc]
+
+
+def test_seeds_and_labels_come_as_people_write_them(tmp_path):
+    environ = {"PULSING_SEEDS": "a:1, [::1]:2,b.c:3", "PULSING_LABELS": "gpu,zone=eu"}
+    config = load(tmp_path, environ)
+    assert config.seeds == ("a:1", "[::1]:2", "b.c:3")
+    assert config.labels == {"gpu": "", "zone": "eu"}
+    (tmp_path / "pulsing.toml").write_text(
+        'seeds = ["a:1"]\nnetwork = "wan"\n[labels]\ngpu = ""\nzone = "us"\n'
+    )
+    config = load(tmp_path)
+    assert config.seeds == ("a:1",)
+    assert config.labels == {"gpu": "", "zone": "us"}
+    assert config.network == "wan"
+    assert SystemConfig(seeds="a:1,b:2", labels=["gpu", "x=1"]) == SystemConfig(
+        seeds=("a:1", "b:2"), labels={"gpu": "", "x": "1"}
+    )
+
+
+def test_a_head_is_not_a_worker_and_a_worker_has_no_seeds(tmp_path):
+    with pytest.raises(ValueError, match="is_head_node and head_addr"):
+        SystemConfig(addr="a:1", is_head_node=True, head_addr="b:2")
+    with pytest.raises(ValueError, match="seeds and head_addr"):
+        SystemConfig(addr="a:1", seeds=("c:3",), head_addr="b:2")
+    with pytest.raises(ValueError, match="is_head_node and seeds"):
+        SystemConfig(addr="a:1", seeds=("c:3",)).with_head_node()
+    with pytest.raises(ValueError, match="seeds and head_addr"):
+        load(tmp_path, {"PULSING_HEAD_ADDR": "b:2"}, addr="a:1", seeds=["c:3"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "listens"),
+    [
+        ({}, None),
+        ({"addr": "a:1", "seeds": ["b:2"]}, "a:1"),
+        ({"seeds": ["127.0.0.1:1", "localhost:2", "[::1]:3"]}, "127.0.0.1:0"),
+        ({"seeds": ["127.0.0.1:1", "10.0.0.1:2"]}, "0.0.0.0:0"),
+        ({"head_addr": "head.example:1"}, "0.0.0.0:0"),
+    ],
+)
+def test_a_node_that_joins_others_has_a_port(settings, listens):
+    assert SystemConfig(**settings).listen_addr == listens
+
+
+def test_a_configuration_with_labels_is_a_key_of_dictionaries():
+    assert {SystemConfig(labels={"gpu": ""}): 1}[SystemConfig(labels={"gpu": ""})] == 1
