@@ -16,14 +16,9 @@ if TYPE_CHECKING:
         get_system,
         init,
         is_initialized,
-        mount,
-        refer,
-        resolve,
         run,
         running,
         shutdown,
-        spawn,
-        unmount,
     )
     from pulsing.actor.call import Call, StreamCall, Tell
     from pulsing.actor.context import ActorContext, current
@@ -34,6 +29,7 @@ if TYPE_CHECKING:
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, remote
+    from pulsing.actor.shortcuts import mount, refer, resolve, spawn, unmount
     from pulsing.actor.system import ActorSystem
     from pulsing.addresses import ActorAddress
     from pulsing.config import SystemConfig
@@ -67,14 +63,9 @@ _EXPORTS = {
         "get_system",
         "init",
         "is_initialized",
-        "mount",
-        "refer",
-        "resolve",
         "run",
         "running",
         "shutdown",
-        "spawn",
-        "unmount",
     ),
     "pulsing.actor.call": ("Call", "StreamCall", "Tell"),
     "pulsing.actor.context": ("ActorContext", "current"),
@@ -85,6 +76,7 @@ _EXPORTS = {
     "pulsing.actor.proxy": ("ActorProxy",),
     "pulsing.actor.refs": ("ActorRef",),
     "pulsing.actor.remote": ("Actor", "remote"),
+    "pulsing.actor.shortcuts": ("mount", "refer", "resolve", "spawn", "unmount"),
     "pulsing.actor.system": ("ActorSystem",),
     "pulsing.addresses": ("ActorAddress",),
     "pulsing.config": ("SystemConfig",),

@@ -1,11 +1,11 @@
-"""The functions at the top of `pulsing`: one system for the process, and shortcuts to it."""
+"""The functions at the top of `pulsing` for the one system that a process usually has."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.system import ActorSystem
@@ -15,17 +15,10 @@ from pulsing.errors import PulsingRuntimeError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from pulsing.actor.mailbox import OnFull
-    from pulsing.actor.methods import Executor
-    from pulsing.actor.place import Reference
-    from pulsing.actor.proxy import ActorProxy
-    from pulsing.actor.refs import ActorRef
-    from pulsing.actor.remote import Actor, ActorClass
-    from pulsing.addresses import ActorAddress
-    from pulsing.ids import ActorId
-
-A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
+
+Labels: TypeAlias = Mapping[str, str] | Iterable[str]
+"""Names and values, or texts: ``"zone=eu"``, ``"gpu"``."""
 
 
 class _Process:
@@ -48,44 +41,74 @@ class _Process:
 _process = _Process()
 
 
-def _config(addr: str | None, passphrase: str | None, config: SystemConfig | None) -> SystemConfig:
-    if config is None:
-        return SystemConfig.load(addr=addr, passphrase=passphrase)
-    if addr is not None:
-        config = config.with_addr(addr)
-    return config if passphrase is None else config.with_passphrase(passphrase)
+def _config(config: SystemConfig | None, *, is_head_node: bool, **given: Any) -> SystemConfig:
+    given["is_head_node"] = is_head_node or None  # False: the other sources may say so
+    return SystemConfig.load(**given) if config is None else config.with_options(**given)
 
 
 async def actor_system(
     addr: str | None = None,
     *,
+    seeds: Iterable[str] | None = None,
     passphrase: str | None = None,
+    head_addr: str | None = None,
+    is_head_node: bool = False,
+    advertise: str | None = None,
+    node_name: str | None = None,
+    labels: Labels | None = None,
     config: SystemConfig | None = None,
 ) -> ActorSystem:
     """Start a node that is not the process's: pass it as ``system=``, end it with ``shutdown()``.
 
     Args and raises: see `init`.
     """
-    return await ActorSystem.create(_config(addr, passphrase, config))
+    return await ActorSystem.create(
+        _config(
+            config,
+            addr=addr,
+            seeds=seeds,
+            passphrase=passphrase,
+            head_addr=head_addr,
+            is_head_node=is_head_node,
+            advertise=advertise,
+            node_name=node_name,
+            labels=labels,
+        )
+    )
 
 
 async def init(
     addr: str | None = None,
     *,
+    seeds: Iterable[str] | None = None,
     passphrase: str | None = None,
+    head_addr: str | None = None,
+    is_head_node: bool = False,
+    advertise: str | None = None,
+    node_name: str | None = None,
+    labels: Labels | None = None,
     config: SystemConfig | None = None,
 ) -> ActorSystem:
     """Start the node of this process; a second call gives the first one's.
 
     Args:
         addr: ``HOST:PORT`` to listen on, port 0 picks one. Default: from the environment or the
-            configuration file, else none: a standalone node, which opens no port.
+            configuration file, else none: a standalone node, which opens no port, or, with
+            ``seeds`` or ``head_addr``, a port that is picked.
+        seeds: ``HOST:PORT`` of nodes to join; any that answers is enough, and none has to: the
+            node is usable at once and keeps looking for them.
         passphrase: the secret of the cluster; turns on mutual TLS.
-        config: everything, instead of the environment and the configuration file; ``addr`` and
-            ``passphrase`` still win over it.
+        head_addr: ``HOST:PORT`` of the head to register with, instead of ``seeds``.
+        is_head_node: be the head of a cluster.
+        advertise: ``HOST`` or ``HOST:PORT`` at which others reach this node.
+        node_name: a name for the node, unique in the cluster; default: made from its id.
+        labels: what actors can be placed by: ``{"zone": "eu"}``, or texts such as ``"gpu"``.
+        config: everything, instead of the environment and the configuration file; the other
+            arguments still win over it.
 
     Raises:
-        ValueError: the configuration has problems; lists them all.
+        ValueError: the configuration has problems; lists them all. ``head_addr`` goes neither
+            with ``is_head_node`` nor with ``seeds``.
         PulsingRuntimeError: the port cannot be opened; or the node of this process lives on
             another loop, which runs in another thread.
     """
@@ -100,7 +123,19 @@ async def init(
     else:
         if _process.system is not None:
             await _process.system.abandon()
-        starting = loop.create_task(actor_system(addr, passphrase=passphrase, config=config))
+        starting = loop.create_task(
+            actor_system(
+                addr,
+                seeds=seeds,
+                passphrase=passphrase,
+                head_addr=head_addr,
+                is_head_node=is_head_node,
+                advertise=advertise,
+                node_name=node_name,
+                labels=labels,
+                config=config,
+            )
+        )
         starting.add_done_callback(_started)
         _process.starting = starting
     # Shielded: who cancels one init() does not cancel the other.
@@ -176,7 +211,13 @@ def default_system() -> ActorSystem:
 async def running(
     addr: str | None = None,
     *,
+    seeds: Iterable[str] | None = None,
     passphrase: str | None = None,
+    head_addr: str | None = None,
+    is_head_node: bool = False,
+    advertise: str | None = None,
+    node_name: str | None = None,
+    labels: Labels | None = None,
     config: SystemConfig | None = None,
 ) -> AsyncGenerator[ActorSystem]:
     """``async with pul.running() as system:`` starts the node of this process and ends it after.
@@ -185,7 +226,17 @@ async def running(
     see `init`.
     """
     mine = not is_initialized()
-    system = await init(addr, passphrase=passphrase, config=config)
+    system = await init(
+        addr,
+        seeds=seeds,
+        passphrase=passphrase,
+        head_addr=head_addr,
+        is_head_node=is_head_node,
+        advertise=advertise,
+        node_name=node_name,
+        labels=labels,
+        config=config,
+    )
     try:
         yield system
     finally:
@@ -226,121 +277,3 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-# --- shortcuts ----------------------------------------------------------------------------------
-
-
-@overload
-async def spawn(  # type: ignore[overload-overlap]
-    actor: type[A],
-    /,
-    *args: Any,
-    name: str | None = None,
-    public: bool | None = None,
-    system: ActorSystem | None = None,
-    **kwargs: Any,
-) -> A: ...
-@overload
-async def spawn(  # type: ignore[overload-overlap]
-    actor: ActorClass[..., T] | type[T],
-    /,
-    *args: Any,
-    name: str | None = None,
-    public: bool | None = None,
-    system: ActorSystem | None = None,
-    **kwargs: Any,
-) -> ActorProxy[T]: ...
-@overload
-async def spawn(
-    actor: object,
-    /,
-    *,
-    name: str | None = None,
-    public: bool | None = None,
-    system: ActorSystem | None = None,
-    max_concurrency: int | None = None,
-    executor: str | Executor | None = None,
-    mailbox_size: int | None = None,
-    on_full: str | OnFull | None = None,
-    stream_buffer: int | None = None,
-) -> ActorRef: ...
-async def spawn(
-    actor: Any,
-    /,
-    *args: Any,
-    name: str | None = None,
-    public: bool | None = None,
-    system: ActorSystem | None = None,
-    **kwargs: Any,
-) -> Any:
-    """Start an actor; see `ActorSystem.spawn`.
-
-    Args:
-        actor: a class with arguments for its constructor, or a ready instance.
-        args: for the constructor.
-        name: where others find it; default: a generated one.
-        public: whether other nodes find it by name; default: when it was given one.
-        system: where to start it; default: the actor's own or the process's.
-        kwargs: for the constructor; for an instance: options.
-    """
-    where: Any = system or default_system()
-    return await where.spawn(actor, *args, name=name, public=public, **kwargs)
-
-
-@overload
-async def resolve(
-    name: str,
-    *,
-    cls: None = None,
-    timeout: float | None = None,
-    system: ActorSystem | None = None,
-) -> ActorRef: ...
-@overload
-async def resolve(  # type: ignore[overload-overlap]
-    name: str, *, cls: type[A], timeout: float | None = None, system: ActorSystem | None = None
-) -> A: ...
-@overload
-async def resolve(
-    name: str,
-    *,
-    cls: ActorClass[..., T] | type[T],
-    timeout: float | None = None,
-    system: ActorSystem | None = None,
-) -> ActorProxy[T]: ...
-async def resolve(
-    name: str,
-    *,
-    cls: Any = None,
-    timeout: float | None = None,
-    system: ActorSystem | None = None,
-) -> Any:
-    """Find an actor; see `ActorSystem.resolve`.
-
-    Args:
-        name: a name, an ``actor://`` address, or the text of an actor id.
-        cls: gives a typed proxy of this class instead of a reference.
-        timeout: seconds to wait until the actor exists; default: it must exist now.
-        system: where to look; default: the actor's own or the process's.
-    """
-    where: Any = system or default_system()
-    return await where.resolve(name, cls=cls, timeout=timeout)
-
-
-async def refer(
-    actor: ActorId | ActorAddress | Reference | str, *, system: ActorSystem | None = None
-) -> ActorRef:
-    """A reference to the actor of an id or address, or behind a proxy; see `ActorSystem.refer`."""
-    return await (system or default_system()).refer(actor)
-
-
-def mount(
-    instance: object, *, name: str, public: bool = True, system: ActorSystem | None = None
-) -> ActorRef:
-    """Make an object an actor, from synchronous code of any thread. See `ActorSystem.mount`."""
-    return (system or default_system()).mount(instance, name=name, public=public)
-
-
-def unmount(name: str, *, system: ActorSystem | None = None) -> None:
-    """Stop an actor by name, from synchronous code of any thread. See `ActorSystem.unmount`."""
-    (system or default_system()).unmount(name)

@@ -22,6 +22,9 @@ from pulsing.actor.threadsafe import block, running_loop
 from pulsing.errors import PulsingRuntimeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pulsing.actor.api import Labels
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, ActorClass
@@ -74,7 +77,13 @@ _background = _BackgroundLoop()
 def init(
     addr: str | None = None,
     *,
+    seeds: Iterable[str] | None = None,
     passphrase: str | None = None,
+    head_addr: str | None = None,
+    is_head_node: bool = False,
+    advertise: str | None = None,
+    node_name: str | None = None,
+    labels: Labels | None = None,
     config: SystemConfig | None = None,
 ) -> ActorSystem:
     """Start the node of this process in the background; a second call gives the first one's.
@@ -85,7 +94,20 @@ def init(
         return api.get_system()
     loop = _background.start()
     try:
-        return block(loop, lambda: api.init(addr, passphrase=passphrase, config=config))
+        return block(
+            loop,
+            lambda: api.init(
+                addr,
+                seeds=seeds,
+                passphrase=passphrase,
+                head_addr=head_addr,
+                is_head_node=is_head_node,
+                advertise=advertise,
+                node_name=node_name,
+                labels=labels,
+                config=config,
+            ),
+        )
     except BaseException:
         if running_loop() is not loop:
             _background.stop()

@@ -1,0 +1,136 @@
+"""Shortcuts at the top of `pulsing` to what a system does: starting and finding actors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pulsing.actor.api import default_system
+
+if TYPE_CHECKING:
+    from pulsing.actor.mailbox import OnFull
+    from pulsing.actor.methods import Executor
+    from pulsing.actor.place import Reference
+    from pulsing.actor.proxy import ActorProxy
+    from pulsing.actor.refs import ActorRef
+    from pulsing.actor.remote import Actor, ActorClass
+    from pulsing.actor.system import ActorSystem
+    from pulsing.addresses import ActorAddress
+    from pulsing.ids import ActorId
+
+A = TypeVar("A", bound="Actor")
+T = TypeVar("T")
+
+
+@overload
+async def spawn(  # type: ignore[overload-overlap]
+    actor: type[A],
+    /,
+    *args: Any,
+    name: str | None = None,
+    public: bool | None = None,
+    system: ActorSystem | None = None,
+    **kwargs: Any,
+) -> A: ...
+@overload
+async def spawn(  # type: ignore[overload-overlap]
+    actor: ActorClass[..., T] | type[T],
+    /,
+    *args: Any,
+    name: str | None = None,
+    public: bool | None = None,
+    system: ActorSystem | None = None,
+    **kwargs: Any,
+) -> ActorProxy[T]: ...
+@overload
+async def spawn(
+    actor: object,
+    /,
+    *,
+    name: str | None = None,
+    public: bool | None = None,
+    system: ActorSystem | None = None,
+    max_concurrency: int | None = None,
+    executor: str | Executor | None = None,
+    mailbox_size: int | None = None,
+    on_full: str | OnFull | None = None,
+    stream_buffer: int | None = None,
+) -> ActorRef: ...
+async def spawn(
+    actor: Any,
+    /,
+    *args: Any,
+    name: str | None = None,
+    public: bool | None = None,
+    system: ActorSystem | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Start an actor; see `ActorSystem.spawn`.
+
+    Args:
+        actor: a class with arguments for its constructor, or a ready instance.
+        args: for the constructor.
+        name: where others find it; default: a generated one.
+        public: whether other nodes find it by name; default: when it was given one.
+        system: where to start it; default: the actor's own or the process's.
+        kwargs: for the constructor; for an instance: options.
+    """
+    where: Any = system or default_system()
+    return await where.spawn(actor, *args, name=name, public=public, **kwargs)
+
+
+@overload
+async def resolve(
+    name: str,
+    *,
+    cls: None = None,
+    timeout: float | None = None,
+    system: ActorSystem | None = None,
+) -> ActorRef: ...
+@overload
+async def resolve(  # type: ignore[overload-overlap]
+    name: str, *, cls: type[A], timeout: float | None = None, system: ActorSystem | None = None
+) -> A: ...
+@overload
+async def resolve(
+    name: str,
+    *,
+    cls: ActorClass[..., T] | type[T],
+    timeout: float | None = None,
+    system: ActorSystem | None = None,
+) -> ActorProxy[T]: ...
+async def resolve(
+    name: str,
+    *,
+    cls: Any = None,
+    timeout: float | None = None,
+    system: ActorSystem | None = None,
+) -> Any:
+    """Find an actor; see `ActorSystem.resolve`.
+
+    Args:
+        name: a name, an ``actor://`` address, or the text of an actor id.
+        cls: gives a typed proxy of this class instead of a reference.
+        timeout: seconds to wait until the actor exists; default: it must exist now.
+        system: where to look; default: the actor's own or the process's.
+    """
+    where: Any = system or default_system()
+    return await where.resolve(name, cls=cls, timeout=timeout)
+
+
+async def refer(
+    actor: ActorId | ActorAddress | Reference | str, *, system: ActorSystem | None = None
+) -> ActorRef:
+    """A reference to the actor of an id or address, or behind a proxy; see `ActorSystem.refer`."""
+    return await (system or default_system()).refer(actor)
+
+
+def mount(
+    instance: object, *, name: str, public: bool = True, system: ActorSystem | None = None
+) -> ActorRef:
+    """Make an object an actor, from synchronous code of any thread. See `ActorSystem.mount`."""
+    return (system or default_system()).mount(instance, name=name, public=public)
+
+
+def unmount(name: str, *, system: ActorSystem | None = None) -> None:
+    """Stop an actor by name, from synchronous code of any thread. See `ActorSystem.unmount`."""
+    (system or default_system()).unmount(name)
