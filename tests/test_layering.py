@@ -19,7 +19,19 @@ SOURCE = REPOSITORY / "src"
 
 # Bottom first. A module may import its own layer's package and every layer below.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"_version", "errors", "exceptions", "ids", "addresses", "clock", "config", "logs"}),
+    frozenset(
+        {
+            "_version",
+            "errors",
+            "exceptions",
+            "ids",
+            "addresses",
+            "chance",
+            "clock",
+            "config",
+            "logs",
+        }
+    ),
     frozenset({"wire"}),
     frozenset({"transport"}),
     frozenset({"cluster"}),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 from typing import Final
+
+from pulsing import chance
 
 MAX_NAME_CHARS: Final = 256
 DEFAULT_NAMESPACE: Final = "actors"
@@ -15,7 +16,7 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 def new_node_id() -> str:
     """A random 128-bit identity for one process start of a node, as 32 hex digits."""
-    return secrets.token_hex(16)
+    return chance.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +68,4 @@ def canonical_name(name: str) -> str:
 
 def generated_name(class_name: str) -> str:
     """A fresh name for an actor that was given none: ``actors/<Class>_<8 hex>``."""
-    return f"{DEFAULT_NAMESPACE}/{class_name[:55]}_{secrets.token_hex(4)}"
+    return f"{DEFAULT_NAMESPACE}/{class_name[:55]}_{chance.token_hex(4)}"

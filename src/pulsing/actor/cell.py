@@ -115,7 +115,7 @@ class Cell:
         self.stopping: Stopping | None = None
         self.gated: list[Signal] | None = None
         self._limit = options.mailbox_size
-        self._running: set[Invocation] | None = None
+        self._running: dict[Invocation, None] | None = None  # in order of start
 
     def __repr__(self) -> str:
         kind = type(self.instance).__name__
@@ -270,8 +270,8 @@ class Cell:
         self.active += 1
         invocation.context = context
         if self._running is None:
-            self._running = set()
-        self._running.add(invocation)
+            self._running = {}
+        self._running[invocation] = None
         if not invocation.watched:
             self.dispatcher.deadlines.watch(invocation)
 
@@ -279,7 +279,7 @@ class Cell:
         """The code of a message that had `entered` has ended."""
         self.active -= 1
         assert self._running is not None
-        self._running.discard(invocation)
+        self._running.pop(invocation, None)
         invocation.drop()
         if self.turn is not _READY and not self.exclusive:
             self.reschedule()

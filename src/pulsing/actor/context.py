@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pulsing import clock
 from pulsing.actor.deadline import SCOPE
 from pulsing.errors import PulsingRuntimeError
 
@@ -65,7 +65,7 @@ class ActorContext:
     def remaining(self) -> float | None:
         """Seconds until the deadline, 0 at least; None when there is none."""
         deadline = self.deadline
-        return None if deadline is None else max(0.0, deadline - monotonic())
+        return None if deadline is None else max(0.0, deadline - clock.monotonic())
 
     def stop(self, *, grace_s: float = 0.0) -> None:
         """Stop this actor, without waiting for it: the current code is part of it.

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from asyncio import AbstractEventLoop, TimerHandle
 from contextvars import ContextVar, Token
-from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from pulsing import clock
 
 if TYPE_CHECKING:
     from pulsing.actor.cell import Cell
@@ -49,7 +50,7 @@ def call_deadline(timeout_s: float | None) -> float | None:
     inherited = scope.deadline if scope is not None else None
     if timeout_s is None:
         return inherited
-    own = monotonic() + timeout_s
+    own = clock.monotonic() + timeout_s
     return own if inherited is None or own < inherited else inherited
 
 
@@ -113,7 +114,7 @@ class deadline:  # noqa: N801  # used as a verb, like asyncio.timeout
     @property
     def remaining(self) -> float | None:
         """Seconds left, 0 at least; None when there is no deadline."""
-        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+        return None if self.deadline is None else max(0.0, self.deadline - clock.monotonic())
 
 
 class Deadlines:
@@ -131,7 +132,7 @@ class Deadlines:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: set[Invocation] = set()
+        self._waiting: dict[Invocation, None] = {}  # in order: a set has none to rely on
         self._timer: TimerHandle | None = None
         self._armed_for = math.inf
         self._not_before = 0.0
@@ -144,14 +145,14 @@ class Deadlines:
         deadline = invocation.deadline
         if deadline is not None and not invocation.watched:
             invocation.watched = True
-            self._waiting.add(invocation)
+            self._waiting[invocation] = None
             if deadline < self._armed_for:
                 self._arm(deadline)
 
     def unwatch(self, invocation: Invocation) -> None:
         """It has ended."""
         invocation.watched = False
-        self._waiting.discard(invocation)
+        self._waiting.pop(invocation, None)
 
     def close(self) -> None:
         """Forget everything."""
@@ -164,12 +165,12 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_for = when
-        now = monotonic()
+        now = clock.monotonic()
         delay = max(when, self._not_before) - now
         self._timer = self._loop.call_later(max(0.0, delay), self._sweep)
 
     def _sweep(self) -> None:
-        started = monotonic()
+        started = clock.monotonic()
         self._timer = None
         self._armed_for = math.inf
         earliest = math.inf
@@ -184,7 +185,7 @@ class Deadlines:
         for invocation in passed:
             self.unwatch(invocation)
             invocation.expire()
-        ended = monotonic()
+        ended = clock.monotonic()
         self._not_before = ended + (ended - started) * self._REST
         if earliest < self._armed_for:
             self._arm(earliest)

@@ -12,9 +12,9 @@ import asyncio
 import logging
 from collections import deque
 from contextvars import Context
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing import clock
 from pulsing.actor.cell import IDLE
 from pulsing.actor.deadline import Deadlines
 from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING
@@ -114,10 +114,10 @@ class Dispatcher:
         self._returned: deque[Invocation] = deque()
         """Messages whose ``def`` gave a generator or coroutine, which waits for a runner."""
         self.idle: list[Runner] = []
-        self._runners: set[Runner] = set()
+        self._runners: dict[Runner, None] = {}  # ordered, so that runs can be repeated
         self._runner_number = 0
         self._hiring = 0
-        self._kept: set[asyncio.Task[Any]] = set()
+        self._kept: dict[asyncio.Task[Any], None] = {}
         self._until = 0.0
         self._pumping = False
         self._closed = False
@@ -144,7 +144,7 @@ class Dispatcher:
         if self._pumping:
             return
         self._pumping = self.scheduled = True
-        self._until = until = monotonic() + BUDGET_S
+        self._until = until = clock.monotonic() + BUDGET_S
         woken, ready, returned, idle, done = (
             self.woken, self.ready, self._returned, self.idle, self.done
         )  # fmt: skip
@@ -154,7 +154,7 @@ class Dispatcher:
                 for _ in range(len(woken)):
                     context, wakeup = woken.popleft()
                     context.run(wakeup, done)
-                if monotonic() >= until:
+                if clock.monotonic() >= until:
                     return
                 if ready or returned:
                     if not idle:
@@ -195,7 +195,7 @@ class Dispatcher:
                 if invocation.stage is not QUEUED:
                     cell.withdrawn -= 1
                     continue
-                now = monotonic()
+                now = clock.monotonic()
                 deadline = invocation.deadline
                 if deadline is not None and deadline <= now:
                     cell.withdrawn -= 1
@@ -260,7 +260,7 @@ class Dispatcher:
         """The message and those behind it that a thread can run in one go."""
         batch = [first]
         mailbox = cell.mailbox
-        now = monotonic()
+        now = clock.monotonic()
         while mailbox and len(batch) < MAX_BATCH:
             invocation = mailbox[0]
             method = invocation.method
@@ -333,7 +333,7 @@ class Dispatcher:
 
     def runner_ended(self, runner: Runner) -> None:
         """The task of a runner has ended."""
-        self._runners.discard(runner)
+        self._runners.pop(runner, None)
         if not runner.started:
             self._hiring -= 1
         if (self.ready or self._returned) and not self.scheduled and not self._closed:
@@ -350,25 +350,25 @@ class Dispatcher:
         self._hiring = min(64, max(2, len(self._runners)))
         for _ in range(self._hiring):
             self._runner_number += 1
-            self._runners.add(Runner(self, self._runner_number))
+            self._runners[Runner(self, self._runner_number)] = None
 
     # --- the end
 
     def keep(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Run something in the background; `close` cancels it."""
         task = self.loop.create_task(work, name=name)
-        self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
+        self._kept[task] = None
+        task.add_done_callback(lambda ended: self._kept.pop(ended, None))
         return task
 
     async def close(self) -> None:
         """End all tasks and threads. The actors should have been stopped before."""
         self._closed = True
         self.deadlines.close()
-        tasks: set[asyncio.Task[Any]] = {runner.task for runner in self._runners} | self._kept
+        tasks = dict.fromkeys((*(runner.task for runner in self._runners), *self._kept))
         current = asyncio.current_task()
         if current is not None:
-            tasks.discard(current)
+            tasks.pop(current, None)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -77,7 +77,7 @@ class ActorHost:
         self.dispatcher = Dispatcher(
             loop,
             default_timeout_s=config.default_timeout_s,
-            max_threads=config.worker_threads,
+            max_threads=0 if getattr(loop, "threadless", False) else config.worker_threads,
             host=self,
         )
         self._state = SystemState.RUNNING

@@ -6,9 +6,9 @@ from asyncio import (
     _get_running_loop,  # pyright: ignore[reportPrivateUsage]  # documented; None in threads
 )
 from collections.abc import Generator, Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
 from pulsing.actor.deadline import SCOPE
@@ -180,7 +180,7 @@ class LocalTarget:
         timeout = call.timeout
         if timeout is DEFAULT_TIMEOUT:
             timeout = dispatcher.default_timeout_s
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if timeout is None else clock.monotonic() + timeout
         scope = SCOPE.get()
         if scope is None:
             ask = LocalAsk(cell, method, call.args, call.kwargs, deadline)
@@ -200,7 +200,7 @@ class LocalTarget:
         if _get_running_loop() is not cell.dispatcher.loop:
             self._refuse_loop(call.method)
         timeout = call.timeout
-        deadline = None if timeout is None or timeout < 0 else monotonic() + timeout
+        deadline = None if timeout is None or timeout < 0 else clock.monotonic() + timeout
         scope = SCOPE.get()
         inherited = scope.deadline if scope is not None else None
         if inherited is not None and (deadline is None or inherited < deadline):

@@ -8,10 +8,10 @@ generator waits for something, after about a millisecond, and the first one at o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from time import monotonic
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing import clock
 from pulsing.actor.invocation import CANCELLED
 from pulsing.actor.methods import Executor
 from pulsing.actor.reply import Signal
@@ -150,7 +150,7 @@ def _pull_async(
         The step that waits, and what for; None after ``most`` items or when it is time to flush.
     """
     write = sink.write
-    flush_at = monotonic() + FLUSH_S
+    flush_at = clock.monotonic() + FLUSH_S
     for _ in range(most):
         step: Any = generator.__anext__()
         try:
@@ -159,7 +159,7 @@ def _pull_async(
             write(item.value)
         else:
             return step, waits_for
-        if monotonic() >= flush_at:
+        if clock.monotonic() >= flush_at:
             break
     return None
 
@@ -207,12 +207,12 @@ def _pull_sync(
         The items, and how the generator ended: None when it did not.
     """
     items: list[Any] = []
-    flush_at = monotonic() + FLUSH_S
+    flush_at = clock.monotonic() + FLUSH_S
     job = invocation.cell.job
     try:
         for _ in range(most):
             items.append(next(generator))
-            if monotonic() >= flush_at or (job is not None and job.interrupted):
+            if clock.monotonic() >= flush_at or (job is not None and job.interrupted):
                 break
     except StopIteration:
         return items, _END

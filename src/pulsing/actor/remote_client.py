@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from pulsing import clock
 from pulsing.actor.call import DEFAULT_TIMEOUT
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.remote_items import RemoteItems
@@ -106,7 +106,7 @@ class RemoteTarget:
             body = self._encode_call([self._default_ms, None, None, *arguments], arguments)
             if body is not None:
                 default_s = self._default_s
-                deadline = None if default_s is None else monotonic() + default_s
+                deadline = None if default_s is None else clock.monotonic() + default_s
                 reply = RemoteReply(self, method, deadline)
                 core.request(reply, block, body)
                 return reply
@@ -126,7 +126,7 @@ class RemoteTarget:
             timeout_ms = self._default_ms
         else:
             timeout_ms = None if timeout is None else int(timeout * 1000)
-        now = monotonic()
+        now = clock.monotonic()
         deadline = None if timeout is None else now + timeout
         scope = SCOPE.get()
         if scope is not None:
@@ -144,7 +144,7 @@ class RemoteTarget:
         if _get_running_loop() is not dispatcher.loop:
             self._refuse_loop(call.method)
         timeout = call.timeout
-        now = monotonic()
+        now = clock.monotonic()
         deadline = None if timeout is None or timeout < 0 else now + timeout
         scope = SCOPE.get()
         inherited = scope.deadline if scope is not None else None
@@ -161,7 +161,7 @@ class RemoteTarget:
         """See `Target.tell`."""
         dispatcher = self.dispatcher
         default = dispatcher.default_timeout_s
-        deadline = None if default is None else monotonic() + default
+        deadline = None if default is None else clock.monotonic() + default
         message = RemoteTell(self, method, deadline)
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
@@ -231,7 +231,7 @@ class RemoteTarget:
         """
         dispatcher = self.dispatcher
         timeout = dispatcher.default_timeout_s
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if timeout is None else clock.monotonic() + timeout
         reply = RemoteReply(self, "-", deadline)
         self._send(reply, self._block("describe", "-", None), [self._default_ms, None, None])
         return await reply

@@ -7,10 +7,10 @@ the caller streams an argument, is ``[timeout_ms, keywords, meta, *arguments]``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote
 
+from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
 from pulsing.actor.invocation import FINISHED, QUEUED, Invocation, Stage
 from pulsing.actor.message import StreamMessage
@@ -150,7 +150,7 @@ class RemoteInvocation(Invocation, ServerStream):
         self.method = route.method
         self.args = arguments
         self.kwargs = keywords
-        self.deadline = None if timeout_ms is None else monotonic() + timeout_ms / 1000
+        self.deadline = None if timeout_ms is None else clock.monotonic() + timeout_ms / 1000
         self.stage = QUEUED
         if meta is not None:
             self.meta = meta

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from pulsing import clock
 from pulsing._version import __version__
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ class SystemStatus:
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
-        self._since = monotonic()
+        self._since = clock.monotonic()
 
     @property
     def node_id(self) -> str:
@@ -51,4 +51,4 @@ class SystemStatus:
     @property
     def uptime_s(self) -> float:
         """Seconds since its start."""
-        return monotonic() - self._since
+        return clock.monotonic() - self._since

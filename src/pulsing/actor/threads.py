@@ -12,9 +12,9 @@ import queue
 import threading
 from collections import deque
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing import clock
 from pulsing.actor.invocation import CANCELLED
 from pulsing.actor.reply import Signal
 from pulsing.actor.steps import Wait, call
@@ -170,7 +170,8 @@ class WorkerThreads:
 
     Args:
         dispatcher: gets the results, and a pump after each lot of them.
-        max_threads: jobs beyond as many wait for a thread.
+        max_threads: jobs beyond as many wait for a thread. 0 runs them on the loop, one a turn, for
+            loops that have no other threads (simulations).
         idle_s: a thread that was not needed for as many seconds ends within as many more.
     """
 
@@ -212,6 +213,9 @@ class WorkerThreads:
 
     def submit(self, job: Job) -> None:
         """Run a job in a thread, in the order of submission as far as threads are free."""
+        if not self._max_threads:
+            self._dispatcher.loop.call_soon(self._run_here, job, context=self._dispatcher.context)
+            return
         self._outstanding += 1
         self._peak = max(self._peak, self._outstanding)
         if self._outstanding > self._serving and self._serving < self._max_threads:
@@ -239,9 +243,9 @@ class WorkerThreads:
 
     def _join_all(self, timeout_s: float) -> bool:
         """Wait for threads that cannot report to their loop any more: it was closed before."""
-        give_up_at = monotonic() + timeout_s
+        give_up_at = clock.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(max(0.0, give_up_at - monotonic()))
+            thread.join(max(0.0, give_up_at - clock.monotonic()))
         self._threads = {each for each in self._threads if each.is_alive()}
         return not self._threads
 
@@ -279,6 +283,12 @@ class WorkerThreads:
             del job
 
     # --- on the loop
+
+    def _run_here(self, job: Job) -> None:
+        self._outstanding += 1
+        job.run(self)
+        self._posted.append((job, _DONE, None, None))
+        self._collect()
 
     def _start_thread(self) -> None:
         self._serving += 1

@@ -6,7 +6,6 @@ Requests made before there is a connection wait in order, and fail together when
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
+from pulsing import chance
 from pulsing.addresses import split_host_port
 from pulsing.errors import (
     ConnectionLost,
@@ -240,13 +240,13 @@ class Pool:
         self.loop = loop
         self.options = options
         self.closed = False
-        self.random = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.random = rng or chance.dice()
         self._on_batch_begin = on_batch_begin
         self._on_batch_end = on_batch_end
         self._heads = HeadCache()
         self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()
-        self._busy: set[Peer] = set()
-        self._retired: set[ClientLink] = set()
+        self._busy: dict[Peer, None] = {}  # ordered, so that runs can be repeated
+        self._retired: dict[ClientLink, None] = {}
 
     def peer(self, address: str) -> Peer:
         """The peer at ``host:port``; the same object as long as anyone holds it."""
@@ -257,16 +257,16 @@ class Pool:
 
     def keep(self, peer: Peer) -> None:
         """The peer has a connection or wants one: keep it alive."""
-        self._busy.add(peer)
+        self._busy[peer] = None
 
     def release(self, peer: Peer) -> None:
         """The peer has nothing open."""
-        self._busy.discard(peer)
+        self._busy.pop(peer, None)
 
     def retire(self, link: ClientLink) -> None:
         """Let the link finish what it has begun, then close it."""
-        self._retired.add(link)
-        link.closed.add_done_callback(lambda _: self._retired.discard(link))
+        self._retired[link] = None
+        link.closed.add_done_callback(lambda _: self._retired.pop(link, None))
         link.close_when_idle()
 
     async def connect(self, address: str) -> ClientLink:
