@@ -58,6 +58,7 @@ CORE_STDLIB = frozenset(
 # What a core may take from outside besides, and why.
 CORE_THIRD_PARTY = {
     ("pulsing.transport.header_blocks", "hpack"): "decodes header blocks not seen before; no I/O",
+    ("pulsing.cluster.claim_codec", "msgpack"): "values to bytes and back; no I/O",
 }
 
 # What a core may import of Pulsing besides value modules of its own package.

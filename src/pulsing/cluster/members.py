@@ -35,7 +35,7 @@ class NodeInfo:
     node_id: str
     addr: str
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
 @dataclass(frozen=True, slots=True)
