@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 MAX_INCARNATION: Final = 1 << 62
 """Incarnations end here. A claim against a member refers to a lower one, so it can be refuted."""
@@ -76,12 +76,12 @@ def actor_name(value: Any) -> str:
 
 def items(value: Any, most: int) -> list[Any]:
     """A list of bounded length."""
-    if not isinstance(value, list):
+    kind: object = type(value)
+    if kind is not list:
         bad("not a list", value)
-    found: list[Any] = value
-    if len(found) > most:
-        bad("too long a list", len(found))
-    return found
+    if len(value) > most:
+        bad("too long a list", len(value))
+    return cast(list[Any], value)
 
 
 def labels(value: Any) -> dict[str, str]:
