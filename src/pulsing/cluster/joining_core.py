@@ -207,7 +207,7 @@ class Joining:
             chosen.extend(self._pick_gone(now))
         if self._round:
             self._try_at = now + _FIRST_PAUSE_S
-        elif alone and self.rejection is None:
+        elif alone:
             self._try_at = now + self._jitter(self._pause_s)
             # Half of the interval is the longest pause: who waits for its first seed waits most.
             self._pause_s = min(2 * self._pause_s, settings.reprobe_interval_s / 2)
@@ -263,8 +263,8 @@ class Joining:
             return JoinStep(effects=self._rejected(addr, answer, now))
         if not isinstance(answer, Welcome):
             kind = type(answer).__name__
-            effects = self._no_member(addr, f"it answers a join with {kind}", now)
-            return JoinStep(effects=effects)
+            text = f"it answers a join with {kind}"
+            return JoinStep(effects=self._no_member(addr, text, now))
         self.rejection = None
         self._not_before.pop(addr, None)
         self._said.pop(addr, None)
