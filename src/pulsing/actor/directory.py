@@ -7,7 +7,7 @@ free again the moment an actor is asked to stop.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pulsing.errors import NameTaken, PulsingRuntimeError
 from pulsing.ids import ActorId, canonical_name, generated_name
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pulsing.actor.cell import Cell
+
+
+class Bulletin(Protocol):
+    """Where other nodes read which names are here."""
+
+    def register(self, name: str, local: int, class_name: str) -> None:
+        """A public actor has started."""
+        ...
+
+    def unregister(self, name: str) -> None:
+        """It was asked to stop."""
+        ...
 
 
 class Directory:
@@ -27,6 +39,8 @@ class Directory:
         self._cells: dict[int, Cell] = {}
         self._names: dict[str, Cell | None] = {}
         self._public: set[str] = set()
+        self._announced: set[str] = set()
+        self._bulletin: Bulletin | None = None
         self._waiting: dict[str, list[asyncio.Future[Cell]]] = {}
 
     def __len__(self) -> int:
@@ -87,6 +101,46 @@ class Directory:
         if name is not None and self._names.get(name) is cell:
             del self._names[name]
             self._public.discard(name)
+            if name in self._announced:
+                self._announced.discard(name)
+                if self._bulletin is not None:
+                    self._bulletin.unregister(name)
+
+    # --- other nodes
+
+    def publish_to(self, bulletin: Bulletin | None) -> None:
+        """From now on, tell others of the public actors, those that have started included.
+
+        Args:
+            bulletin: where to; None for nobody: nothing is taken back.
+        """
+        self._bulletin = bulletin
+        if bulletin is not None:
+            for name in sorted(self._announced):
+                cell = self._names[name]
+                assert cell is not None
+                bulletin.register(name, cell.actor_id.local, cell.table.owner.__name__)
+
+    def announce(self, cell: Cell) -> None:
+        """An actor has started: other nodes may hear of it, if it is public and still there."""
+        name = cell.name
+        if name in self._public and self._names.get(name) is cell:
+            self._announced.add(name)
+            if self._bulletin is not None:
+                self._bulletin.register(name, cell.actor_id.local, cell.table.owner.__name__)
+
+    def withdraw(self) -> None:
+        """Take back what others were told; the actors live on."""
+        bulletin, self._bulletin = self._bulletin, None
+        if bulletin is not None:
+            for name in sorted(self._announced):
+                bulletin.unregister(name)
+
+    def public(self) -> list[Cell]:
+        """The public actors that have started, by name."""
+        return [cell for name in sorted(self._announced) if (cell := self._names[name])]
+
+    # --- looking
 
     def named(self, name: str) -> Cell | None:
         """The actor of a canonical name."""
@@ -139,6 +193,7 @@ class Directory:
         self._cells.clear()
         self._names.clear()
         self._public.clear()
+        self._announced.clear()
 
 
 _TAKEN: Any = object()

@@ -45,10 +45,11 @@ class _Handle:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Handle):
             return NotImplemented
-        return self._place.actor_id == other._place.actor_id and self._name == other._name
+        same = self._place.identity == other._place.identity
+        return same and self._name == other._name
 
     def __hash__(self) -> int:
-        return hash((self._place.actor_id, self._name))
+        return hash((self._place.identity, self._name))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or sent; send the proxy")

@@ -286,6 +286,7 @@ class ActorHost:
         except BaseException:
             self._directory.remove(cell)
             raise
+        self._directory.announce(cell)
         if hasattr(type(cell.instance), "metadata"):
             metadata = await read_metadata(cell)
             if metadata:

@@ -74,6 +74,15 @@ class Place:
         self.offer = offer
 
     @property
+    def identity(self) -> object:
+        """What references to it have in common for as long as they live."""
+        return self.actor_id
+
+    def with_key(self, key: str) -> Place:
+        """Where calls for this key go: of one actor, always there. See `ActorRef.with_key`."""
+        return self
+
+    @property
     def label(self) -> str:
         """What to call the actor in messages to people: its name or id, and where it is."""
         where = f" at {self.host_port}" if self.host_port is not None else ""
@@ -100,10 +109,11 @@ class Reference:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Reference):
             return NotImplemented
-        return self._place.actor_id == other._place.actor_id
+        ours, theirs = self._place, other._place
+        return ours.identity == theirs.identity or ours.actor_id == theirs.actor_id
 
     def __hash__(self) -> int:
-        return hash(self._place.actor_id)
+        return hash(self._place.identity)
 
     def __copy__(self) -> Self:
         return self

@@ -15,12 +15,16 @@ class RemoteTraceback(Exception):
 
     Attributes:
         original: the exception itself when the actor is in the same process, otherwise None.
+        method: of the actor, whose code raised it; "" for what the framework there answered.
     """
 
-    def __init__(self, text: str = "", original: BaseException | None = None) -> None:
+    def __init__(
+        self, text: str = "", original: BaseException | None = None, *, method: str = ""
+    ) -> None:
         super().__init__(text)
         self._text = text
         self.original = original
+        self.method = method
 
     def __str__(self) -> str:
         if not self._text and self.original is not None:

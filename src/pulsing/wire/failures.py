@@ -137,7 +137,7 @@ def decode_failure(codec: Codec, body: bytes | bytearray | memoryview) -> BaseEx
     notes = [*record.notes, _note(record.node, record.actor, record.method)]
     if find_class(record.names[0]) is None:
         notes.append(f"its class {record.names[0]} is not imported here")
-    return _told(made, RemoteTraceback(record.traceback), notes)
+    return _told(made, RemoteTraceback(record.traceback, method=record.method), notes)
 
 
 def localize(exc: BaseException, *, node: str, actor: str, method: str) -> BaseException:
@@ -155,7 +155,13 @@ def localize(exc: BaseException, *, node: str, actor: str, method: str) -> BaseE
     except WireError:
         made = plain_error(family_of(cls), labelled(cls.__qualname__, text), actor)
     notes = [*notes_of(exc), _note(node, actor, method)]
-    return _told(made, RemoteTraceback(original=exc), notes)
+    return _told(made, RemoteTraceback(original=exc, method=method), notes)
+
+
+def came_from_actor(error: BaseException) -> bool:
+    """Whether an actor's code raised it, so that a call has run; else the framework gave up."""
+    cause = error.__cause__
+    return isinstance(cause, RemoteTraceback) and bool(cause.method)
 
 
 def _safe(cls: type[BaseException]) -> type[Exception]:
