@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from pulsing.actor.cluster_wire import MAX_CLUSTER_BYTES, ClusterHandler, ClusterWire
 from pulsing.actor.remote_client import RemoteTarget
 from pulsing.actor.remote_server import Host, RemoteInvocation
 from pulsing.addresses import join_host_port, split_host_port
@@ -18,6 +20,7 @@ from pulsing.transport.listener import Listener, PeerConnectionInfo
 from pulsing.transport.pool import DialOptions, Pool
 from pulsing.transport.preface import Refusal, introduction_settings, read_introduction
 from pulsing.transport.streams import PeerInfo
+from pulsing.transport.wiring import wiring_of
 
 if TYPE_CHECKING:
     from pulsing.config import SystemConfig
@@ -33,7 +36,14 @@ class NetworkHost(Host, Protocol):
 
 
 class Network:
-    """Listens for peers and foreign clients, and dials peers. Made by `create`."""
+    """Listens for peers and foreign clients, and dials peers. Made by `create`.
+
+    Attributes:
+        cluster_handler: takes the messages of the cluster; None: this node is in none.
+        max_cluster_bytes: the largest of them, either way.
+        on_link_lost: called with the node id of a peer when a link from or to it ended without a
+            goodbye.
+    """
 
     def __init__(self, system: NetworkHost, tls: ClusterTls | None) -> None:
         config = system.config
@@ -50,14 +60,24 @@ class Network:
         self._listener: Listener | None = None
         self._inbound: dict[ServerLink, None] = {}
         self._draining = False
+        self._closed = False
+        self._wiring = wiring_of(system.loop)
+        self.cluster_handler: ClusterHandler | None = None
+        self.max_cluster_bytes = MAX_CLUSTER_BYTES
+        self.on_link_lost: Callable[[str], None] | None = None
         self._pool = Pool(
             system.loop,
             DialOptions(
-                node_id=system.node_id, cluster=config.cluster_name, tls=tls, limits=self._limits
+                node_id=system.node_id,
+                cluster=config.cluster_name,
+                tls=tls,
+                limits=self._limits,
+                wiring=self._wiring,
             ),
             on_batch_begin=system.dispatcher.expect_pump,
             on_batch_end=system.dispatcher.pump,
         )
+        self._pool.on_link_lost = self._link_lost
 
     @classmethod
     async def create(cls, system: NetworkHost) -> Network:
@@ -95,6 +115,40 @@ class Network:
             scheme="http" if self._tls is None else "https",
         )
 
+    # --- the cluster
+
+    def cluster_wire(self) -> ClusterWire:
+        """Sends messages of the cluster."""
+        return ClusterWire(
+            self._system.loop,
+            self._pool,
+            self.close_links,
+            secure=self._tls is not None,
+            max_bytes=self.max_cluster_bytes,
+        )
+
+    def close_links(self, node_id: str, addr: str, reason: str) -> None:
+        """End all connections from and to a process at once; what waits for it fails.
+
+        Whoever waits gets ConnectionLost with ``reason``; a call that was not sent says so. A new
+        process at the same address does not suffer.
+
+        Args:
+            node_id: the process.
+            addr: ``host:port`` where it listens, or listened.
+            reason: what has become of it, for people.
+        """
+        for link in list(self._inbound):
+            if link.core.peer.node_id == node_id:
+                link.abort(ConnectionLost(reason))
+        self._pool.close_links(node_id, addr, reason)
+
+    def _link_lost(self, node_id: str) -> None:
+        if self.on_link_lost is not None and not self._closed:
+            self.on_link_lost(node_id)
+
+    # --- the port
+
     async def listen(self, addr: str, gateway: AsgiApp) -> str:
         """Open the port.
 
@@ -112,6 +166,7 @@ class Network:
             app=gateway,
             tls=self._tls,
             introduction=self._introduction,
+            wiring=self._wiring,
         )
         await listener.start()
         self._listener = listener
@@ -138,8 +193,14 @@ class Network:
         )
         link.core.app = system
         self._inbound[link] = None
-        link.closed.add_done_callback(lambda _: self._inbound.pop(link, None))
+        link.closed.add_done_callback(lambda _: self._inbound_closed(link))
         return link
+
+    def _inbound_closed(self, link: ServerLink) -> None:
+        self._inbound.pop(link, None)
+        peer = link.core.peer
+        if link.lost and peer.node_id and not peer.aside:
+            self._link_lost(peer.node_id)
 
     def _introduced(self, link: ServerLink, settings: dict[int, int]) -> ConnectionFault | None:
         try:
@@ -149,13 +210,16 @@ class Network:
         mismatch = introduction.mismatch(self._system.config.cluster_name)
         if mismatch is not None:
             return ConnectionFault(Refusal.MISMATCH.value + mismatch)
-        node_id = link.core.peer.node_id = introduction.node_id
+        peer = link.core.peer
+        node_id = peer.node_id = introduction.node_id
+        peer.aside = introduction.aside
         if self._draining:
             link.core.drain()
         for older in self._inbound:
             # The peer has dialled anew: what its former connection still holds must not be
             # started after what comes here.
-            if older is not link and older.core.peer.node_id == node_id:
+            other = older.core.peer
+            if older is not link and other.node_id == node_id and not (peer.aside or other.aside):
                 older.core.drain()
         return None
 
@@ -173,7 +237,7 @@ class Network:
 
     async def close(self) -> None:
         """Close the port and every connection. What is under way fails with ConnectionLost."""
-        self._draining = True
+        self._draining = self._closed = True
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.close()

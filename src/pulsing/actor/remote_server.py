@@ -1,7 +1,8 @@
 """Calls from other nodes: what an inbound request becomes, and how it is answered.
 
 A request is ``POST /<kind>/<method>/<target>``. Its body, the first record of an item stream when
-the caller streams an argument, is ``[timeout_ms, keywords, meta, *arguments]``.
+the caller streams an argument, is ``[timeout_ms, keywords, meta, *arguments]``. Messages of the
+cluster come here too, and are handed on as they are (cluster_wire).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
+from pulsing.actor.cluster_wire import CLUSTER_PATH
 from pulsing.actor.invocation import FINISHED, QUEUED, Invocation, Stage
 from pulsing.actor.message import StreamMessage
 from pulsing.actor.remote_items import RemoteItems, RemoteSink, Source, send_items
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from pulsing.actor.cell import Cell
+    from pulsing.actor.cluster_wire import ClusterSide
     from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.invocation import ItemSink
     from pulsing.actor.methods import Method
@@ -77,6 +80,10 @@ class Host(Protocol):
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         """What a proxy of the actor needs to know."""
+        ...
+
+    def network(self) -> ClusterSide:
+        """The node's side of the wire."""
         ...
 
 
@@ -125,7 +132,7 @@ class RemoteInvocation(Invocation, ServerStream):
         route: Route | None = self.head.route
         try:
             if route is None or route.cell.stopping is not None:
-                route = self._find_route(host)
+                route = self._find_route(host, body)
                 if route is None:
                     return
             if self.reader is None:
@@ -161,9 +168,12 @@ class RemoteInvocation(Invocation, ServerStream):
         if cell.deliver(self):
             self.acknowledge()
 
-    def _find_route(self, host: Host) -> Route | None:
+    def _find_route(self, host: Host, body: bytes | bytearray) -> Route | None:
         """The actor and the method a request names; None when it was answered here."""
         head = self.head
+        if head.path == CLUSTER_PATH:
+            self._cluster_message(host, body)
+            return None
         kind, name, target = _parse_path(head)
         cell = host.find_cell(target)
         if cell is None:
@@ -188,6 +198,24 @@ class RemoteInvocation(Invocation, ServerStream):
             )
         route = head.route = head.base.route = Route(cell, method, kind == "tell")
         return route
+
+    def _cluster_message(self, host: Host, body: bytes | bytearray) -> None:
+        """A message of the cluster, which the layer below understands."""
+        handler = host.network().cluster_handler
+        if self.reader is not None or self.head.method != "POST":
+            raise WireError("a message of the cluster is one body")
+        if handler is None:
+            self.respond_failure(404, b"")
+        else:
+            handler(self.connection.peer.node_id, bytes(body), self.respond)
+
+    def body_limit(self) -> int:
+        """See `Stream.body_limit`."""
+        limit = self.connection.limits.max_message_bytes
+        if self.head.path == CLUSTER_PATH:
+            host: Host = self.connection.app
+            limit = min(limit, host.network().max_cluster_bytes)
+        return limit
 
     def _request_items(self, host: Host) -> RemoteItems:
         """The iterator that stands for the caller's async iterator."""

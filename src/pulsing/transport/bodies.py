@@ -200,7 +200,7 @@ class Bodies(Streams):
                 return
             flow = stream.flow
             assert flow is not None
-            self._collect(flow, data)
+            self._collect(flow, data, stream.body_limit)
             self._body_arrived(stream, flow, len(data))
         except StreamFault as fault:
             self.stream_fault(stream, fault)
@@ -209,14 +209,14 @@ class Bodies(Streams):
         if reader.on_items is not None and (reader.items or reader.failure is not None):
             reader.on_items()
 
-    def _collect(self, flow: Flow, data: bytes) -> None:
+    def _collect(self, flow: Flow, data: bytes, body_limit: Callable[[], int]) -> None:
         size = flow.collected_bytes + len(data)
         expected = flow.expected
         if expected is not None:
             if size > expected:
                 raise StreamFault("body longer than its content-length (8.1.1)")
         else:
-            limit = self.limits.max_message_bytes
+            limit = body_limit()
             if size > limit:
                 raise StreamFault(f"message exceeds {limit} bytes", ErrorCode.ENHANCE_YOUR_CALM)
             self.hold(len(data))

@@ -47,13 +47,11 @@ class ClientConnection(Requests):
     """Asks a peer.
 
     Attributes:
-        goaway: code and text of the peer's first GOAWAY.
         explain_goaway: makes the error of requests the peer did not process, or returns None.
         on_idle: called when the last open request has ended.
     """
 
     def __init__(self, **common: Any) -> None:
-        self.goaway: tuple[int, str] | None = None
         self.explain_goaway: Callable[[int, str], PulsingRuntimeError | None] | None = None
         self.on_idle: Callable[[], None] | None = None
         super().__init__(**common)
@@ -141,9 +139,9 @@ class ClientConnection(Requests):
                 self._body_end(stream)
             return
         size = head.content_length or 0
-        if size > self.limits.max_message_bytes:
+        if size > (limit := stream.body_limit()):
             stream.reset(ErrorCode.CANCEL)
-            stream.failed(MessageTooLarge(size, self.limits.max_message_bytes, "response"))
+            stream.failed(MessageTooLarge(size, limit, "response"))
         elif end_stream:
             if size:
                 self.stream_fault(

@@ -44,6 +44,7 @@ class Streams(Outgoing):
         streams: by id; a stream is in it exactly while it is open or half-closed.
         budget: what the peer may do without making progress.
         broken: streams that ended in another way than by their answer.
+        goaway: code and text of the peer's first GOAWAY.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Streams(Outgoing):
         self.streams: dict[int, Stream] = {}
         self.budget = ControlBudget(limits.control_frames, limits.control_frames_per_s, now)
         self.broken = 0
+        self.goaway: tuple[int, str] | None = None
         self._resets: dict[int, None] = {}
 
     def is_idle(self, stream_id: int) -> bool:

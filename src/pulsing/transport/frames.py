@@ -62,6 +62,8 @@ class Setting(IntEnum):
     PULSING_NODE_1 = 0xF053
     PULSING_NODE_2 = 0xF054
     PULSING_NODE_3 = 0xF055
+    PULSING_ASIDE = 0xF056
+    """1: this connection is beside the node's link and does not replace an older one."""
 
 
 class ErrorCode(IntEnum):

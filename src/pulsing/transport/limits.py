@@ -45,6 +45,10 @@ class TransportLimits:
     peer is not asked."""
     keepalive_timeout_s: float = 15.0
     """Silence after that PING that ends the connection."""
+    idle_link_s: float | None = 300.0
+    """Silence without open requests after which the side that dialled closes the connection; a
+    little later the other side asks whether it is still there. Lowering it costs new connections.
+    None: it stays."""
     backoff_min_s: float = 0.05
     """First pause between two attempts to connect, before jitter."""
     backoff_max_s: float = 1.0
@@ -74,7 +78,12 @@ class TransportLimits:
             problems.append("control_frames must be 100 or more, control_frames_per_s >= 0")
         problems.extend(
             f"{name} must be positive"
-            for name in ("connect_timeout_s", "keepalive_interval_s", "keepalive_timeout_s")
+            for name in (
+                "connect_timeout_s",
+                "keepalive_interval_s",
+                "keepalive_timeout_s",
+                "idle_link_s",
+            )
             if (value := getattr(self, name)) is not None and value <= 0
         )
         if not 0 < self.backoff_min_s <= self.backoff_max_s:

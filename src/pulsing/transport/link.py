@@ -26,6 +26,8 @@ _EXPIRY_GRAIN_S: Final = 0.005
 """Deadlines are looked at no more often than this."""
 _UNREAD_BYTES: Final = 8 << 20
 """Output a peer has not read, beyond which nothing more of it is served."""
+_IDLE_SLACK: Final = 1.25
+"""How much longer than the dialling side the other one keeps a link that nobody uses."""
 _DRAIN_HEARD_S: Final = 1.0
 """How long a peer may take to confirm that it heard of the draining."""
 
@@ -63,6 +65,10 @@ class ServerLink(Link[ServerConnection]):
     def may_read(self) -> bool:
         """Nothing speaks against receiving."""
         return not self._deaf
+
+    def idle_patience_s(self) -> float:
+        """Longer than the peer keeps a link that it does not need."""
+        return (self._limits.idle_link_s or inf) * _IDLE_SLACK
 
     async def drain(self, timeout_s: float) -> None:
         """Accept no more requests, let the open ones be answered, then close."""
@@ -130,6 +136,10 @@ class ClientLink(Link[ClientConnection]):
             self.core.next_expiry = max(self.core.next_expiry, self._loop.time() + _EXPIRY_GRAIN_S)
             self._expiry_changed()
         self.end_batch()
+
+    def is_spare(self, silence_s: float) -> bool:
+        """It was not used for long."""
+        return silence_s >= (self._limits.idle_link_s or inf)
 
     def close_when_idle(self) -> None:
         """Close as soon as no request is open."""

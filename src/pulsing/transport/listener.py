@@ -26,7 +26,8 @@ from .reception import (
     Reception,
 )
 from .sniffing import Arrival
-from .sockets import EXHAUSTED, SpareDescriptor, address_text, open_listening_sockets
+from .sockets import EXHAUSTED, SpareDescriptor, address_text
+from .wiring import SystemSockets, Wiring
 
 if TYPE_CHECKING:
     from .tls import ClusterTls
@@ -60,6 +61,7 @@ class Listener:
         tls: the cluster's, to require TLS; ``None`` for cleartext.
         limits: what the port allows.
         introduction: `preface.introduction_settings` of this node, for peers that are refused.
+        wiring: the network; None is that of the operating system.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class Listener:
         tls: ClusterTls | None = None,
         limits: ListenerLimits | None = None,
         introduction: Sequence[tuple[int, int]] = (),
+        wiring: Wiring | None = None,
     ) -> None:
         self._host = host
         self._port = port
+        self._wiring = wiring
         self._limits = limits or ListenerLimits()
         self._log = LimitedLogger(logger)
         self._foreign = ForeignServer(app, self._limits.foreign, self._log)
@@ -122,10 +126,11 @@ class Listener:
         Raises:
             PulsingRuntimeError: the address cannot be used; nothing is left open.
         """
-        self._sockets = await open_listening_sockets(self._host, self._port, self._limits.backlog)
+        loop = asyncio.get_running_loop()
+        wiring = self._wiring or SystemSockets(loop)
+        self._sockets = await wiring.listen(self._host, self._port, self._limits.backlog)
         self._port = self._sockets[0].getsockname()[1]
         self._spare = SpareDescriptor()
-        loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._accept(sock, self._spare), name="pulsing-accept")
             for sock in self._sockets

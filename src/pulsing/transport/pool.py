@@ -6,55 +6,33 @@ Requests made before there is a connection wait in order, and fail together when
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
 from pulsing import chance
-from pulsing.addresses import split_host_port
 from pulsing.errors import (
     ConnectionLost,
     Delivery,
     MailboxFull,
     NodeUnreachable,
-    ProtocolMismatch,
     PulsingRuntimeError,
 )
 
 from .client_core import ClientConnection, RequestBlock
-from .faults import ConnectionFault
-from .header_blocks import HeadCache
-from .limits import TransportLimits
-from .link import ClientLink, goaway_error
-from .preface import Refusal, introduction_settings, read_introduction
-from .streams import Body, ClientStream, PeerInfo
-from .tls import ClusterTls, explain_tls_error
+from .dialling import Dialler, DialOptions
+from .link import ClientLink
+from .streams import Body, ClientStream
 
 if TYPE_CHECKING:
     from random import Random
 
+__all__ = ["DialOptions", "Peer", "Pool"]
+
 _Pending: TypeAlias = "tuple[ClientStream, RequestBlock, Body, int]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialOptions:
-    """What a node says about itself when it dials.
-
-    Attributes:
-        node_id: of this node, 32 hex digits.
-        cluster: name of the cluster both must belong to.
-        tls: of the cluster's passphrase, or None for cleartext.
-        limits: bounds of every connection.
-    """
-
-    node_id: str
-    cluster: str
-    tls: ClusterTls | None
-    limits: TransportLimits
 
 
 class Peer:
@@ -64,6 +42,7 @@ class Peer:
         address: ``host:port``.
         node_id: of the node that answered there last, or "".
         core: the connection requests may be made on, or None while there is none.
+        link: that connection as a whole.
     """
 
     def __init__(self, pool: Pool, address: str) -> None:
@@ -71,19 +50,29 @@ class Peer:
         self.node_id = ""
         self.core: ClientConnection | None = None
         self._pool = pool
-        self._link: ClientLink | None = None
+        self.link: ClientLink | None = None
         self._pending: deque[_Pending] = deque()
         self._dialling: asyncio.Task[None] | None = None
         self._backoff_s = 0.0
         self._next_attempt = -inf
+        self._urgent = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
         self._expiry_at = inf
 
-    def submit(self, stream: ClientStream, block: RequestBlock, body: Body, items: int = 0) -> None:
+    def submit(
+        self,
+        stream: ClientStream,
+        block: RequestBlock,
+        body: Body,
+        items: int = 0,
+        *,
+        urgent: bool = False,
+    ) -> None:
         """Send a request, now or as soon as there is a connection; ``stream`` hears the rest.
 
         Never blocks. Fails only through ``stream.failed``, which may be called before this
         returns. With ``items``, an item stream follows the body, that many items ahead at most.
+        An ``urgent`` request dials at once, even if that failed only a moment ago.
         """
         core = self.core
         if core is not None and core.accepting:
@@ -105,6 +94,8 @@ class Peer:
         if stream.deadline is not None and stream.deadline < self._expiry_at:
             self._arm_expiry(stream.deadline)
         self._pool.keep(self)
+        if urgent:
+            self._urgent.set()
         if self._dialling is None:
             self._dialling = self._pool.loop.create_task(self._dial(), name=f"dial {self.address}")
 
@@ -115,7 +106,9 @@ class Peer:
         try:
             pause = self._next_attempt - loop.time()
             if pause > 0:
-                await asyncio.sleep(pause)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._urgent.wait()
             link = await pool.connect(self.address)
         except PulsingRuntimeError as error:
             limits = pool.options.limits
@@ -125,6 +118,7 @@ class Peer:
             jitter = pool.random.uniform(0.5, 1.0)
             self._next_attempt = loop.time() + self._backoff_s * jitter
             self._dialling = None
+            self._urgent.clear()
             self._fail_pending(error)
         except BaseException as error:
             self._dialling = None
@@ -133,32 +127,36 @@ class Peer:
             raise
         else:
             self._dialling = None
+            self._urgent.clear()
             self._backoff_s = 0.0
             self._next_attempt = -inf
             self._connected(link)
 
     def _connected(self, link: ClientLink) -> None:
-        self._link = link
+        self.link = link
         self.core = link.core
         self.node_id = link.core.peer.node_id
         link.core.on_goaway = lambda: self._retired(link)
-        link.closed.add_done_callback(self._lost)
+        link.closed.add_done_callback(lambda _: self._closed(link))
         pending, self._pending = self._pending, deque()
         self._disarm_expiry()
         for request in pending:
             if not request[0].closed:
                 self.submit(*request)
 
-    def _lost(self, closed: asyncio.Future[None]) -> None:
-        if self._link is not None and self._link.closed is closed:
-            self._link = None
+    def _closed(self, link: ClientLink) -> None:
+        if self.link is link:
+            self.link = None
             self.core = None
             self._settle()
+        on_link_lost = self._pool.on_link_lost
+        if link.lost and on_link_lost is not None:
+            on_link_lost(link.core.peer.node_id)
 
     def _retired(self, link: ClientLink) -> None:
         """The peer said GOAWAY: what is under way may finish, the rest needs a new link."""
-        if self._link is link:
-            self._link, self.core = None, None
+        if self.link is link:
+            self.link, self.core = None, None
         queued = link.core.take_queued()
         self._pool.retire(link)
         for request in queued:
@@ -166,7 +164,7 @@ class Peer:
         self._settle()
 
     def _settle(self) -> None:
-        if self._link is None and self._dialling is None and not self._pending:
+        if self.link is None and self._dialling is None and not self._pending:
             self._pool.release(self)
 
     def _fail_pending(self, error: PulsingRuntimeError) -> None:
@@ -177,6 +175,10 @@ class Peer:
                 stream.closed = True
                 stream.failed(error)
         self._settle()
+
+    def give_up(self, reason: str) -> None:
+        """Fail what waits for a connection: the process it is meant for is gone."""
+        self._fail_pending(ConnectionLost(reason, delivered=Delivery.NO))
 
     # --- deadlines of requests without a connection
 
@@ -213,8 +215,8 @@ class Peer:
             await asyncio.wait({self._dialling})
             self._dialling = None
         self._fail_pending(NodeUnreachable(f"cannot call {self.address}: this node is shut down"))
-        if self._link is not None:
-            link = self._link
+        if self.link is not None:
+            link = self.link
             link.close()
             # Bounded by the link's own close timer.
             await asyncio.wait({link.closed})
@@ -226,6 +228,7 @@ class Pool:
     Attributes:
         closed: nothing is dialled any more.
         random: for jitter.
+        on_link_lost: called with the node id of a peer whose link ended without a goodbye.
     """
 
     def __init__(
@@ -241,9 +244,8 @@ class Pool:
         self.options = options
         self.closed = False
         self.random = rng or chance.dice()
-        self._on_batch_begin = on_batch_begin
-        self._on_batch_end = on_batch_end
-        self._heads = HeadCache()
+        self.on_link_lost: Callable[[str], None] | None = None
+        self._dialler = Dialler(loop, options, on_batch_begin, on_batch_end)
         self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()
         self._busy: dict[Peer, None] = {}  # ordered, so that runs can be repeated
         self._retired: dict[ClientLink, None] = {}
@@ -270,88 +272,27 @@ class Pool:
         link.close_when_idle()
 
     async def connect(self, address: str) -> ClientLink:
-        """Dial ``host:port`` and exchange introductions.
+        """Dial ``host:port`` and exchange introductions; see `Dialler.connect`."""
+        return await self._dialler.connect(address)
 
-        Raises:
-            NodeUnreachable: nobody answers there, in time.
-            NotAuthenticated: passphrases differ, or one side has none.
-            ProtocolMismatch: no node of Pulsing, another version, or another cluster.
+    def close_links(self, node_id: str, address: str, reason: str) -> None:
+        """End the connections to the process ``node_id``, at once, and fail what waits for it.
+
+        A new process at the same address does not suffer. What was sent fails with an unknown
+        delivery, what was not with none.
+
+        Args:
+            node_id: the process.
+            address: ``host:port`` where it was.
+            reason: for the errors of those who wait.
         """
-        limits = self.options.limits
-        link = ClientLink(self.loop, limits)
-        peer = PeerInfo(address, authenticated=self.options.tls is not None)
-        core = ClientConnection(
-            peer=peer,
-            limits=limits,
-            heads=self._heads,
-            settings=introduction_settings(self.options.node_id, self.options.cluster),
-            now=self.loop.time(),
-            on_output=link.output_ready,
-        )
-        link.start(core)
-        link.on_batch_begin = self._on_batch_begin
-        link.on_batch_end = self._on_batch_end
-        try:
-            async with asyncio.timeout(limits.connect_timeout_s):
-                await self._open(link, address)
-                settings = await link.ready
-        except TimeoutError as error:
-            link.abort(_gave_up(address))
-            raise NodeUnreachable(
-                f"cannot reach {address}: no answer within {limits.connect_timeout_s:g} s", error
-            ) from error
-        except ssl.SSLError as error:
-            link.abort(_gave_up(address))
-            raise explain_tls_error(error, address) from error
-        except OSError as error:
-            link.abort(_gave_up(address))
-            raise self._explain(error, address) from error
-        except (ValueError, OverflowError) as error:  # a name or port that cannot exist
-            link.abort(_gave_up(address))
-            raise NodeUnreachable(f"{address} is no address: {error}", error) from error
-        except BaseException:
-            link.abort(_gave_up(address))
-            raise
-        if core.goaway is not None:
-            link.close()
-            raise goaway_error(address, core.goaway)
-        try:
-            introduction = read_introduction(settings)
-            mismatch = introduction.mismatch(self.options.cluster)
-        except ProtocolMismatch as error:
-            introduction, mismatch = None, str(error)
-        if introduction is None or mismatch is not None:
-            core.fail(ConnectionFault(Refusal.MISMATCH.value + (mismatch or "")))
-            link.close()
-            raise ProtocolMismatch(f"{address} cannot be a peer of this node: {mismatch}")
-        peer.node_id = introduction.node_id
-        return link
-
-    async def _open(self, link: ClientLink, address: str) -> None:
-        host, port = split_host_port(address)
-        tls = self.options.tls
-        await self.loop.create_connection(
-            lambda: link,
-            host,
-            port,
-            ssl=tls.client_context() if tls is not None else None,
-            server_hostname=tls.server_name if tls is not None else None,
-        )
-
-    def _explain(self, error: OSError, address: str) -> PulsingRuntimeError:
-        if isinstance(error, ConnectionRefusedError):
-            return NodeUnreachable(
-                f"cannot reach {address}: connection refused; no node listens there", error
-            )
-        if isinstance(error, ConnectionError):
-            if self.options.tls is not None:
-                return explain_tls_error(error, address)
-            return NodeUnreachable(
-                f"cannot reach {address}: it closed the connection before introducing itself; it "
-                "is stopping, overloaded, or no node of Pulsing",
-                error,
-            )
-        return NodeUnreachable(f"cannot reach {address}: {error}", error)
+        links = [peer.link for peer in self._busy if peer.link is not None]
+        for link in (*links, *self._retired):
+            if link.core.peer.node_id == node_id:
+                link.abort(ConnectionLost(reason))
+        peer = self._peers.get(address)
+        if peer is not None and peer.node_id == node_id:
+            peer.give_up(reason)
 
     async def close(self) -> None:
         """Close every connection; what is under way fails with ConnectionLost."""
@@ -366,7 +307,3 @@ class Pool:
 
 async def _closed(link: ClientLink) -> None:
     await asyncio.wait({link.closed})  # bounded by the link's close timer
-
-
-def _gave_up(address: str) -> ConnectionLost:
-    return ConnectionLost(f"gave up connecting to {address}", delivered=Delivery.NO)

@@ -125,11 +125,13 @@ class Introduction:
         version: major and minor version of the protocol between nodes.
         cluster: `cluster_digest` of the name of its cluster.
         node_id: 32 hex digits. Claimed, not proven.
+        aside: the connection does not replace an older one of this node.
     """
 
     version: tuple[int, int]
     cluster: int
     node_id: str
+    aside: bool = False
 
     def mismatch(self, cluster_name: str) -> str | None:
         """Why a node of ``cluster_name`` cannot talk to this one; ``None`` when it can."""
@@ -153,12 +155,15 @@ def cluster_digest(name: str) -> int:
     return int.from_bytes(blake2s(name.encode(), digest_size=4, person=b"cluster").digest(), "big")
 
 
-def introduction_settings(node_id: str, cluster: str) -> list[tuple[int, int]]:
+def introduction_settings(
+    node_id: str, cluster: str, *, aside: bool = False
+) -> list[tuple[int, int]]:
     """The settings that introduce a node, for the front of its first SETTINGS frame.
 
     Args:
         node_id: 32 hex digits.
         cluster: the cluster's name.
+        aside: the connection is a short one beside the node's link and does not replace it.
     """
     node = int(node_id, 16)
     major, minor = PROTOCOL_VERSION
@@ -169,6 +174,8 @@ def introduction_settings(node_id: str, cluster: str) -> list[tuple[int, int]]:
     settings.extend(
         (Setting.PULSING_NODE_0 + part, node >> (96 - 32 * part) & 0xFFFF_FFFF) for part in range(4)
     )
+    if aside:
+        settings.append((int(Setting.PULSING_ASIDE), 1))
     return settings
 
 
@@ -191,6 +198,7 @@ def read_introduction(settings: Mapping[int, int]) -> Introduction:
         version=(protocol >> 16, protocol & 0xFFFF),
         cluster=settings.get(Setting.PULSING_CLUSTER, 0),
         node_id=f"{node:032x}",
+        aside=settings.get(Setting.PULSING_ASIDE) == 1,
     )
 
 

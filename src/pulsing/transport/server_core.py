@@ -157,7 +157,7 @@ class ServerConnection(Connection):
         if head.stream_items is not None:
             stream.reader = _RequestReader(stream, head.stream_items)
         elif head.content_length is not None:
-            limit = self.limits.max_message_bytes
+            limit = stream.body_limit()
             if head.content_length > limit:
                 self.budget.spend()
                 stream.request_refused(MessageTooLarge(head.content_length, limit, "request"))
@@ -335,6 +335,7 @@ class ServerConnection(Connection):
 
     def peer_goes_away(self, last_id: int, code: int, text: str) -> None:
         """The caller stops asking; what it asked is answered still."""
+        self.goaway = self.goaway or (code, text)
 
 
 class _RequestReader(ItemReader):

@@ -18,6 +18,7 @@ from .connection_core import Connection
 from .faults import ConnectionFault
 from .frames import ErrorCode
 from .limits import TransportLimits
+from .sockets import retry_steadily
 
 _WRITE_HIGH_BYTES: Final = 1 << 20
 _WRITE_LOW_BYTES: Final = 256 << 10
@@ -40,6 +41,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
     Attributes:
         core: the connection's state; requests are made on it.
         closed: a future that is done when the transport is gone and every stream was told.
+        lost: it was ended from outside, and the peer had not said goodbye.
         on_batch_begin: called before what has arrived is parsed.
         on_batch_end: called after that, before the answers are written.
     """
@@ -49,6 +51,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
         self._limits = limits
         self.core: _Core = cast(_Core, None)
         self.closed: asyncio.Future[None] = loop.create_future()
+        self.lost = False
         self.on_batch_begin: Callable[[], None] | None = None
         self.on_batch_end: Callable[[], None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -76,6 +79,7 @@ class Link(asyncio.Protocol, Generic[_Core]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
+        retry_steadily(self._transport)
         self._schedule_keepalive()
         self.flush()
 
@@ -113,10 +117,12 @@ class Link(asyncio.Protocol, Generic[_Core]):
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._transport = None
-        address = self.core.peer.address
+        core = self.core
+        self.lost = core.introduced and core.closing is None and core.goaway is None
+        address = core.peer.address
         reason = f": {exc}" if exc is not None and str(exc) else ""
         try:
-            self.core.connection_lost(
+            core.connection_lost(
                 ConnectionLost(
                     f"the connection to {address} was lost{reason}; whether the call ran is not "
                     "known",
@@ -185,9 +191,17 @@ class Link(asyncio.Protocol, Generic[_Core]):
     # --- time
 
     def _schedule_keepalive(self) -> None:
-        interval = self._limits.keepalive_interval_s
+        interval = self._limits.keepalive_interval_s or self._limits.idle_link_s
         if interval is not None:
             self._keepalive = self._loop.call_later(interval, self._check_alive)
+
+    def is_spare(self, silence_s: float) -> bool:
+        """Nobody needs this link, on which no request is open: it may be closed."""
+        return False
+
+    def idle_patience_s(self) -> float:
+        """Silence without open requests after which the peer is asked whether it is there."""
+        return inf
 
     def _check_alive(self) -> None:
         """A silent peer that owes us answers is asked with PING, then given up (RFC 9113 6.7)."""
@@ -198,7 +212,14 @@ class Link(asyncio.Protocol, Generic[_Core]):
             core.fail(ConnectionFault("no SETTINGS ACK in time", ErrorCode.SETTINGS_TIMEOUT))
             self.end_batch()  # 6.5.3
             return
-        if not core.streams or silence < (self._limits.keepalive_interval_s or inf):
+        if core.streams:
+            patience = self._limits.keepalive_interval_s or inf
+        elif self.is_spare(silence):
+            self.close()
+            return
+        else:
+            patience = self.idle_patience_s()
+        if silence < patience:
             self._pinged_at = inf
         elif self._pinged_at is inf or core.last_received >= self._pinged_at:
             self._pinged_at = now

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 """What ``accept`` reports when this process or the system has no descriptor or memory left."""
 _SAME_PORT_ATTEMPTS: Final = 8
 _NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_TCP_THIN_LINEAR_TIMEOUTS: Final = 16  # linux/tcp.h; the standard library has no name for it
 _MAPPED_IPV4: Final = "::ffff:"
 
 
@@ -98,6 +100,18 @@ def _cannot_listen(where: str, error: OSError) -> PulsingRuntimeError:
         errno.EADDRNOTAVAIL: "no interface of this machine has this address; choose one that has",
     }.get(error.errno or 0, "choose another address")
     return PulsingRuntimeError(f"cannot listen on {where}: {error.strerror}; {advice}", error)
+
+
+def retry_steadily(transport: asyncio.BaseTransport) -> None:
+    """Let lost packets of a connection that sends little be repeated every 0.2 s or so.
+
+    By default each repetition waits twice as long as the one before: after some losses in a row a
+    probe would be answered within seconds only. Linux calls such streams thin (tcp(7)).
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_THIN_LINEAR_TIMEOUTS, 1)
 
 
 def address_text(address: object) -> str:

@@ -48,11 +48,13 @@ class PeerInfo:
         address: ``host:port`` as this side knows it.
         node_id: 32 hex digits, or "" before the introduction.
         authenticated: it proved that it knows the cluster's passphrase.
+        aside: the connection is a short one beside the node's link.
     """
 
     address: str
     node_id: str = ""
     authenticated: bool = False
+    aside: bool = False
 
 
 class Flow:
@@ -110,6 +112,11 @@ class Stream:
     def send_blocked(self) -> bool:
         """Data of this stream waits for window or for its turn."""
         return self.flow is not None and bool(self.flow.queue)
+
+    def body_limit(self) -> int:
+        """The largest body, in bytes, that is received on this stream."""
+        limit: int = self.connection.limits.max_message_bytes
+        return limit
 
     def reset(self, code: ErrorCode) -> None:
         """Give the stream up at once: RST_STREAM (RFC 9113 6.4). Nothing more is sent for it."""

@@ -44,7 +44,16 @@ def request_block(
         (b":path", path.encode()),
     ]
     headers += [(name.encode(), value.encode()) for name, value in extra]
-    block = encode_headers(headers)
+    return _framed(encode_headers(headers))
+
+
+def bare_request_block(path: str, *, scheme: str = "http") -> RequestBlock:
+    """The shortest block of a request, which names no authority (RFC 9113 8.3.1 allows it)."""
+    headers = [(b":method", b"POST"), (b":scheme", scheme.encode()), (b":path", path.encode())]
+    return _framed(encode_headers(headers))
+
+
+def _framed(block: bytes) -> RequestBlock:
     if len(block) > _MAX_BLOCK_BYTES:
         raise MessageTooLarge(len(block), _MAX_BLOCK_BYTES, "request header")
     return frame_header(len(block), HEADERS, END_HEADERS, 0)[:5], block
