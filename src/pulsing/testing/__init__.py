@@ -6,8 +6,19 @@ know: anything private of the other packages. Read: ``node``, ``system``, ``leak
 (active wherever Pulsing is installed).
 """
 
+from pulsing.testing.faults import Direction, Faults
 from pulsing.testing.leaks import assert_no_leaks, assert_nothing_left
 from pulsing.testing.node import NodeFailed, NodeProcess
+from pulsing.testing.proxy import FaultProxy
 from pulsing.testing.system import pulsing_system
 
-__all__ = ["NodeFailed", "NodeProcess", "assert_no_leaks", "assert_nothing_left", "pulsing_system"]
+__all__ = [
+    "Direction",
+    "FaultProxy",
+    "Faults",
+    "NodeFailed",
+    "NodeProcess",
+    "assert_no_leaks",
+    "assert_nothing_left",
+    "pulsing_system",
+]
