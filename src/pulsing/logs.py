@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TextIO
+
+from pulsing import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,7 @@ class LimitedLogger:
         logger: where the lines go.
         interval_s: seconds between two lines of one key.
         max_keys: how many keys are remembered.
-        now: the clock, in seconds; tests give their own.
+        now: the clock, in seconds; default: that of `pulsing.clock`.
     """
 
     __slots__ = ("_interval_s", "_logger", "_max_keys", "_now", "_seen")
@@ -109,7 +110,7 @@ class LimitedLogger:
         *,
         interval_s: float = 10.0,
         max_keys: int = _DEFAULT_MAX_KEYS,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._logger = logger
         self._interval_s = interval_s
@@ -129,7 +130,7 @@ class LimitedLogger:
         Returns:
             Whether the line was written.
         """
-        now = self._now()
+        now = clock.monotonic() if self._now is None else self._now()
         allowed_at, suppressed = self._seen.pop(key, (now, 0))
         if now < allowed_at:
             self._seen[key] = (allowed_at, suppressed + 1)

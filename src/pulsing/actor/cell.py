@@ -104,6 +104,8 @@ class Cell:
         self.options = options
         self.dispatcher = dispatcher
         self.context: Context = copy_context()
+        if dispatcher.home is not None:
+            self.context.run(dispatcher.home)
         self.state = CellState.STARTING
         self.turn = _HELD
         self.mailbox: deque[Invocation] | None = None

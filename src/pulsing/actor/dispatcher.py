@@ -27,7 +27,7 @@ from pulsing.actor.threads import MAX_BATCH, Batch, WorkerThreads
 from pulsing.logs import LimitedLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from pulsing.actor.cell import Cell
     from pulsing.actor.context import Host
@@ -61,6 +61,7 @@ class Dispatcher:
         threads: where ``def`` methods run.
         deadlines: expires what waits.
         context: neutral context variables for callbacks.
+        home: marks a context as one of this node, for loops that play several (simulations).
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class Dispatcher:
         "deadlines",
         "default_timeout_s",
         "done",
+        "home",
         "idle",
         "log",
         "loop",
@@ -104,6 +106,10 @@ class Dispatcher:
         self.woken: deque[tuple[Context, Wakeup]] = deque()
         self.scheduled = False
         self.context = Context()
+        make_home = getattr(loop, "make_home", None)
+        self.home: Callable[[], None] | None = None if make_home is None else make_home()
+        if self.home is not None:
+            self.context.run(self.home)
         self.counters = Counters()
         self.log = LimitedLogger(_logger)
         self.done: asyncio.Future[None] = loop.create_future()

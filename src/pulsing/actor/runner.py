@@ -61,7 +61,10 @@ class Runner(Awaited):
         self.waits_for: object = None
         # Not loop.create_task: a task factory of the user (eager tasks) must not change this.
         self.task: asyncio.Task[None] = asyncio.Task(
-            self._main(), loop=dispatcher.loop, name=f"pulsing-runner-{number}", context=Context()
+            self._main(),
+            loop=dispatcher.loop,
+            name=f"pulsing-runner-{number}",
+            context=dispatcher.context.copy(),
         )
         self.task.add_done_callback(self._ended)
 
