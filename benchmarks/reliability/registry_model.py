@@ -2,9 +2,9 @@
 
 Run: python -m benchmarks.reliability.registry_model [--steps 1000000] [--seed 7]
 
-News is lost, late, repeated and relayed; logs are short, so that pulls turn into listings; pages are
-small; pulls break off; observers take nodes for dead, wrongly or not, each at its own time. After
-every step, what one node holds of one owner is compared with the owner's history:
+News is lost, late, repeated and relayed; logs are short, so that pulls turn into listings; pages
+are small; pulls break off; observers take nodes for dead, wrongly or not, each at its own time.
+After every step, what one node holds of one owner is compared with the owner's history:
 
 * a name that the owner did not change after the held version has exactly its entry of then;
 * a name that it did change later has some entry it once had, never an invented one;
@@ -108,7 +108,7 @@ class RegistryModel:
     def _start_node(self) -> None:
         node_id = f"{self.dice.getrandbits(128):032x}"
         present: set[str] = set()
-        registry = Registry(node_id, present.__contains__, remembered_own=24, remembered_foreign=6)
+        registry = Registry(node_id, present.__contains__, remembered_own=10, remembered_foreign=6)
         node = Node(node_id, registry, present)
         self.nodes.append(node)
         for each in self.nodes:
