@@ -76,8 +76,7 @@ def actor_name(value: Any) -> str:
 
 def items(value: Any, most: int) -> list[Any]:
     """A list of bounded length."""
-    kind: object = type(value)
-    if kind is not list:
+    if type(cast(object, value)) is not list:
         bad("not a list", value)
     if len(value) > most:
         bad("too long a list", len(value))
