@@ -59,7 +59,8 @@ class RelayedConnection:
         """The socket is closed."""
         self._flow_to(side).drop()
         if not side.is_silent:
-            self.ended_by(side)
+            if not reset:
+                self.ended_by(side)
             self._flow_from(side).finish(reset=reset)
         self._settle()
 
