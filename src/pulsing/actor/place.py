@@ -33,6 +33,20 @@ def reachable(host_port: str) -> str:
             return join_host_port("127.0.0.1" if family is socket.AF_INET else "::1", port)
 
 
+def advertised(host_port: str, advertise: str | None) -> str:
+    """The address to give to others: as configured, or else as `reachable` finds it.
+
+    Args:
+        host_port: where the node listens.
+        advertise: ``HOST`` or ``HOST:PORT``, or None.
+    """
+    if advertise is None:
+        return reachable(host_port)
+    if ":" in advertise.rpartition("]")[2]:
+        return advertise
+    return f"{advertise}:{split_host_port(host_port)[1]}"
+
+
 _EVERYWHERE: Final = {
     "0.0.0.0": (socket.AF_INET, "192.0.2.1"),  # noqa: S104 - RFC 5737
     "::": (socket.AF_INET6, "2001:db8::1"),  # RFC 3849

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pulsing.actor import travel
+from pulsing.actor.clustering import ClusteredHost, cautions
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.finding import arrived, find
-from pulsing.actor.hosting import ActorHost, SystemState, retired
+from pulsing.actor.hosting import SystemState, retired
 from pulsing.actor.options import ActorOptions
-from pulsing.actor.place import Reference, place_of, reachable
+from pulsing.actor.place import Reference, place_of
 from pulsing.actor.proxy import typed_proxy
 from pulsing.actor.refs import ActorRef
 from pulsing.actor.remote import options_of
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 _STOP_BATCH = 1000
 
 travel.register_all()
 
 
-class ActorSystem(ActorHost):
+class ActorSystem(ClusteredHost):
     """One node: its actors, and its place in the network. Made by `create`.
 
     All of it lives on one event loop; what works from other threads says so.
@@ -56,7 +60,6 @@ class ActorSystem(ActorHost):
         trusted = config.allow_pickle or config.passphrase is not None
         self.codec = Codec(limits=limits, allow_pickle=trusted, context=self)
         self._network: Network | None = None
-        self._addr: str | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -80,7 +83,7 @@ class ActorSystem(ActorHost):
             raise ValueError("ActorSystem.create runs on the running loop; loop= is another one")
         system = cls(config if config is not None else SystemConfig.standalone(), running)
         try:
-            if system.config.addr is not None or system.config.passphrase is not None:
+            if system.config.listen_addr is not None or system.config.passphrase is not None:
                 await system._start_network()
         except BaseException:
             await system.shutdown()
@@ -90,16 +93,6 @@ class ActorSystem(ActorHost):
     def __repr__(self) -> str:
         where = self._addr or "standalone"
         return f"<ActorSystem {self.node_id[:8]} {where} {self._state.value}>"
-
-    @property
-    def addr(self) -> str | None:
-        """``HOST:PORT`` it listens on, the port as it was picked; None when standalone."""
-        return self._addr
-
-    @property
-    def reachable_addr(self) -> str | None:
-        """Where others reach it: `addr`, with an address of this machine for all interfaces."""
-        return None if self._addr is None else reachable(self._addr)
 
     # --- starting actors
 
@@ -277,7 +270,8 @@ class ActorSystem(ActorHost):
         if self._state is SystemState.RUNNING:
             self._state = SystemState.DRAINING
         give_up_at = self.loop.time() + timeout_s
-        await self._drain_network(timeout_s)
+        await self._leave_cluster()
+        await self._drain_network(max(0.0, give_up_at - self.loop.time()))
         pause_s = 0.001
         while not all(cell.is_idle() for cell in self._directory):
             remaining = give_up_at - self.loop.time()
@@ -299,6 +293,7 @@ class ActorSystem(ActorHost):
         await asyncio.shield(self._closing)
 
     async def _shutdown(self) -> None:
+        await self._leave_cluster()
         cells = [cell for cell in self._directory if not retired(cell)]
         self._directory.close()
         for begin in range(0, len(cells), _STOP_BATCH):
@@ -307,6 +302,7 @@ class ActorSystem(ActorHost):
                 return_exceptions=True,
             )
         self._metadata.clear()
+        await self._close_cluster()
         await self._stop_network()
         await self.dispatcher.close()
 
@@ -320,16 +316,19 @@ class ActorSystem(ActorHost):
     # --- the network
 
     async def _start_network(self) -> None:
-        """Listen on ``config.addr``; with a passphrase, derive the cluster's key first."""
+        """Listen, join the cluster; with a passphrase, derive its key first."""
         from pulsing.actor.network import Network
 
         self._network = await Network.create(self)
-        if self.config.addr is not None:
+        listen_addr = self.config.listen_addr
+        if listen_addr is not None:
             from pulsing.actor.status import SystemStatus
             from pulsing.gateway import Gateway
 
             gateway = Gateway(SystemStatus(self))
-            self._addr = await self._network.listen(self.config.addr, gateway)
+            self._addr = await self._network.listen(listen_addr, gateway)
+            for caution in cautions(self.config, self._addr):
+                _log.warning("%s", caution)
 
     def network(self) -> Network:
         """Its side of the wire; made when it is first needed. A standalone node only dials."""
