@@ -29,6 +29,7 @@ from .claim_codec import (
 from .claims import Claim
 from .fields import MAX_DIGEST, BadField, bad
 from .messages import (
+    NO_NEWS,
     Ack,
     Answer,
     Buckets,
@@ -60,7 +61,6 @@ MAX_BODY_BYTES: Final = 1 << 20
 MAX_BUCKETS: Final = 1024
 
 _MAX_REASON_CHARS: Final = 1024
-_NO_NEWS: Final = News()
 _PING_PREFIX: Final = b"\x92\x01\xc4\x10"
 _PING_SIZE: Final = len(_PING_PREFIX) + 16
 _ACK_BYTES: Final = b"\x91\x04"
@@ -92,7 +92,7 @@ def decode(body: bytes) -> Request | Answer:
     if body == _ACK_BYTES:
         return _ACK
     if len(body) == _PING_SIZE and body.startswith(_PING_PREFIX):
-        return Ping(body[len(_PING_PREFIX) :].hex(), _NO_NEWS)
+        return Ping(body[len(_PING_PREFIX) :].hex(), NO_NEWS)
     if len(body) > MAX_BODY_BYTES:
         raise WireError(f"a cluster message of {len(body)} bytes is too long")
     try:
@@ -126,7 +126,7 @@ def _pack_news(news: News) -> tuple[object, ...]:
 
 def _news(parts: list[Any], at: int) -> News:
     if len(parts) <= at:
-        return _NO_NEWS
+        return NO_NEWS
     deltas = fields.items(parts[at + 1], MAX_ITEMS) if len(parts) > at + 1 else ()
     return News(_claims(parts[at]), tuple([decode_delta(each) for each in deltas]))
 

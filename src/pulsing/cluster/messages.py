@@ -6,7 +6,7 @@ Every request has one answer. Each carries news; ``encode`` and ``decode`` turn 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from .claims import Claim
 
@@ -38,6 +38,8 @@ class News(NamedTuple):
     deltas: tuple[RegistryDelta, ...] = ()
 
 
+NO_NEWS: Final = News()
+
 # --- probes and gossip ---------------------------------------------------------------------------
 
 
@@ -45,7 +47,7 @@ class Ping(NamedTuple):
     """Are you there, ``target``? Answered by Ack, or by NotMe from another process."""
 
     target: str
-    news: News = News()
+    news: News = NO_NEWS
 
 
 class Probe(NamedTuple):
@@ -53,25 +55,25 @@ class Probe(NamedTuple):
 
     target: str
     addr: str
-    news: News = News()
+    news: News = NO_NEWS
 
 
 class Gossip(NamedTuple):
     """Nothing but news. Answered by Ack."""
 
-    news: News = News()
+    news: News = NO_NEWS
 
 
 class Ack(NamedTuple):
     """Yes; and news in return."""
 
-    news: News = News()
+    news: News = NO_NEWS
 
 
 class Nack(NamedTuple):
     """The probed member did not answer in time, but I do (Lifeguard)."""
 
-    news: News = News()
+    news: News = NO_NEWS
 
 
 class NotMe(NamedTuple):
