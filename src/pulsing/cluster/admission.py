@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Final, NamedTuple, Protocol
 
@@ -60,32 +61,54 @@ def admit(
         settings: bounds.
         rng: which members are named when not all fit into the answer.
     """
-    claim = join.claim
+    verdict = judge(peer_id, join.claim, own, table.members, settings.max_members)
+    if isinstance(verdict, Rejected):
+        return JoinReply(verdict)
+    return JoinReply(_welcome(peer_id, own, table, settings, rng), (join.claim,), verdict)
+
+
+def judge(
+    peer_id: str,
+    claim: Claim,
+    own: NodeInfo,
+    members: Mapping[str, Member],
+    max_members: int,
+) -> Rejected | tuple[str, ...]:
+    """Whether a node may come in: why not, or the members whose address it has now.
+
+    Args:
+        peer_id: of the node that asks, as its connection was introduced.
+        claim: what it says about itself.
+        own: this node.
+        members: everybody known.
+        max_members: the bound on them.
+    """
     info = claim.info
     if claim.status is not MemberStatus.ALIVE or info is None or info.node_id != peer_id:
-        reason = f"the join of {peer_id} speaks for {claim.node_id}, or does not say who it is"
-        return JoinReply(Rejected(RejectCode.INVALID, reason))
+        reason = f"node {peer_id} speaks for {claim.node_id}, or does not say who it is"
+        return Rejected(RejectCode.INVALID, reason)
     if peer_id == own.node_id:
         reason = f"node {own.node_id} at {own.addr} is the asking node itself"
-        return JoinReply(Rejected(RejectCode.SELF, reason))
+        return Rejected(RejectCode.SELF, reason)
     if info.addr == own.addr:
         reason = f"the joining node says it is at {own.addr}, where node {own.node_id} is"
-        return JoinReply(Rejected(RejectCode.INVALID, reason))
-    members = table.members
-    if peer_id not in members and len(members) >= settings.max_members:
-        reason = f"{own.addr} knows max_members = {settings.max_members} members already"
-        return JoinReply(Rejected(RejectCode.FULL, reason))
-    taken, supplanted = _conflicts(info, table)
+        return Rejected(RejectCode.INVALID, reason)
+    if peer_id not in members and len(members) >= max_members:
+        reason = f"{own.addr} knows max_members = {max_members} members already"
+        return Rejected(RejectCode.FULL, reason)
+    taken, supplanted = _conflicts(info, members)
     if taken is not None:
         reason = (
             f"the name {info.name!r} belongs to {taken.node_id} at {taken.info.addr}; give one "
             "of the two nodes another name"
         )
-        return JoinReply(Rejected(RejectCode.NAME_TAKEN, reason))
-    return JoinReply(_welcome(peer_id, own, table, settings, rng), (claim,), supplanted)
+        return Rejected(RejectCode.NAME_TAKEN, reason)
+    return supplanted
 
 
-def _conflicts(info: NodeInfo, table: Believed) -> tuple[Member | None, tuple[str, ...]]:
+def _conflicts(
+    info: NodeInfo, members: Mapping[str, Member]
+) -> tuple[Member | None, tuple[str, ...]]:
     """Who has the name of a joining node, and who was at its address before.
 
     A member at the same address was a former process there: it does not keep its name from this
@@ -93,7 +116,7 @@ def _conflicts(info: NodeInfo, table: Believed) -> tuple[Member | None, tuple[st
     """
     taken: Member | None = None
     supplanted: list[str] = []
-    for member in table.members.values():
+    for member in members.values():
         if not member.is_present or member.info.node_id == info.node_id:
             continue
         if member.info.addr == info.addr:
@@ -119,14 +142,14 @@ def _welcome(
     claims: list[Claim] = []
     for node_id in (*first, *others):
         claim = table.claim_about(node_id)
-        left -= _size_of(claim)
+        left -= size_of_claim(claim)
         if left < 0:
             break
         claims.append(claim)
     return Welcome(tuple(claims))
 
 
-def _size_of(claim: Claim) -> int:
+def size_of_claim(claim: Claim) -> int:
     """At most as many bytes does a claim take."""
     info = claim.info
     if info is None:
