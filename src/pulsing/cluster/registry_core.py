@@ -164,7 +164,7 @@ class Registry:
         have = part.version if part is not None else 0
         if delta.version <= have:
             return Applied.KNOWN
-        if delta.base > have or not delta.changes:
+        if delta.base > have or not delta.changes or self._is_listing_beyond(owner, delta.version):
             return Applied.GAP
         self._change_part(owner, delta.version, delta.changes)
         return Applied.NEWS
@@ -204,7 +204,7 @@ class Registry:
             return None
         if page.base == LISTING:
             return self._listing_received(page)
-        if page.base > have:
+        if page.base > have or self._is_listing_beyond(owner, version):
             return None
         self._change_part(owner, version, page.changes)
         return Pull(owner, version) if page.more else None
@@ -254,6 +254,11 @@ class Registry:
     def heard_version(self, owner: str, version: int) -> bool:
         """Somebody holds this version of an owner's part: whether to pull it from there."""
         return self._may_write(owner, version) and version > self.version_of(owner)
+
+    def _is_listing_beyond(self, owner: str, version: int) -> bool:
+        """Pages of a later state were taken in: changes up to ``version`` would undo some of it."""
+        listing = self._listings.get(owner)
+        return listing is not None and version < listing.version
 
     def _part(self, owner: str) -> Part:
         part = self._parts.get(owner)

@@ -352,6 +352,22 @@ def test_a_delta_that_overtakes_a_listing_ends_it() -> None:
     assert names_of(reader, A) == {"actors/x": 1, "actors/y": 2}
 
 
+def test_older_news_do_not_undo_what_a_listing_brought_already() -> None:
+    owner, reader = Registry(A, remembered_own=300), Registry(B)
+    owner.register("actors/0", 1, "Counter")
+    pull_everything(reader, owner, A)
+    owner.register("actors/0", 2, "Counter")
+    older = owner.take_delta(ROOM)
+    assert older is not None
+    for each in range(400):
+        owner.register(f"actors/{each}", 10 + each, "Counter")
+    pull = reader.page_received(owner.page(reader.next_pull(A), SMALL))
+    assert reader.apply(older) is Applied.GAP
+    while pull is not None:
+        pull = reader.page_received(owner.page(pull, SMALL))
+    assert names_of(reader, A) == names_of(owner, A)
+
+
 @pytest.mark.parametrize(
     "page",
     [
