@@ -26,7 +26,11 @@ class Believed(Protocol):
 
     @property
     def present_count(self) -> int:
-        """How many of them are present."""
+        """How many of them are present, this node included."""
+        ...
+
+    def present_at(self, addr: str) -> Member | None:
+        """The present member at an address."""
         ...
 
     def claim_about(self, node_id: str) -> Claim:

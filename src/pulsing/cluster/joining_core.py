@@ -187,7 +187,7 @@ class Joining:
 
     def _whom_to_ask(self, now: float) -> list[str]:
         settings = self._settings
-        alone = not self._knows_others()
+        alone = self._table.present_count <= 1
         if alone != self._alone:  # found or lost everybody: the other seeds are owed an attempt
             self._alone = alone
             self._announced &= not alone
@@ -227,8 +227,9 @@ class Joining:
         """It is no member, not ourselves, not being asked, and did not say no a moment ago."""
         if address in self._in_flight or address in self._own:
             return False
-        if now < self._not_before.get(address, now):
+        if now < self._not_before.get(address, now) or self._table.present_at(address):
             return False
+        # A seed may be known to others by another address.
         member = self._table.members.get(self._node_at.get(address, ""))
         return member is None or not member.is_present
 
@@ -245,12 +246,6 @@ class Joining:
         if member is None or not self._may_ask(member.info.addr, now):
             return []
         return [member.info.addr]
-
-    def _knows_others(self) -> bool:
-        own = self._info.node_id
-        return any(
-            each.is_present and each.info.node_id != own for each in self._table.members.values()
-        )
 
     # --- what became of it
 

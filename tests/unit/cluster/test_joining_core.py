@@ -33,6 +33,10 @@ class Table:
     def present_count(self) -> int:
         return sum(each.is_present for each in self.members.values())
 
+    def present_at(self, addr: str) -> Member | None:
+        found = [m for m in self.members.values() if m.is_present and m.info.addr == addr]
+        return found[0] if found else None
+
     def claim_about(self, node_id: str) -> Claim:
         member = self.members[node_id]
         is_alive = member.status is ALIVE
@@ -363,6 +367,25 @@ def test_a_dead_member_that_came_back_is_not_asked() -> None:
     driver.asked.clear()
     driver.run_for(100)
     assert set(driver.asked_addrs()) == {addr_of(3)}
+
+
+def test_a_new_process_at_the_address_of_a_dead_member_is_left_alone() -> None:
+    driver = Driver()
+    driver.table.put(2, DEAD)
+    successor = Member(info_of(9, addr=addr_of(2)), ALIVE, 0)
+    driver.table.members[successor.node_id] = successor
+    driver.start()
+    driver.run_for(100)
+    assert driver.asked == []
+
+
+def test_a_seed_that_is_a_member_under_another_address_is_left_alone() -> None:
+    driver = Driver("seed.example:7000")
+    driver.welcomes(2)
+    driver.outcome["seed.example:7000"] = driver.outcome[addr_of(2)]
+    driver.start()
+    driver.run_for(100)
+    assert driver.asked_addrs() == ["seed.example:7000"]
 
 
 def test_a_seed_is_not_starved_by_many_dead_members() -> None:
