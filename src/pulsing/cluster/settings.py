@@ -118,11 +118,19 @@ class HeadSettings:
         heartbeat_interval_s: workers tell the head this often that they live.
         heartbeat_timeout_s: the head declares a silent worker dead after as long. Lower finds dead
             machines sooner; processes that die are found at once either way.
+        leave_timeout_s: a goodbye takes no longer than this.
+        remember_dead_s: how long members that are gone are shown.
+        max_members: workers beyond are refused.
+        max_message_bytes: a message between head and worker is no larger.
     """
 
     sync_interval_s: float = 5.0
     heartbeat_interval_s: float = 10.0
     heartbeat_timeout_s: float = 30.0
+    leave_timeout_s: float = 2.0
+    remember_dead_s: float = 3600.0
+    max_members: int = 20_000
+    max_message_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
         if not (self.sync_interval_s > 0 and self.heartbeat_interval_s > 0):
@@ -132,6 +140,10 @@ class HeadSettings:
                 f"head settings: heartbeat_timeout_s ({self.heartbeat_timeout_s}) must be above "
                 f"heartbeat_interval_s ({self.heartbeat_interval_s}), or healthy workers die"
             )
+        if not (self.leave_timeout_s > 0 and self.remember_dead_s > 0 and self.max_members > 0):
+            raise ValueError("head settings: timeouts and bounds must be more than 0")
+        if self.max_message_bytes < 4096:
+            raise ValueError("head settings: max_message_bytes: at least 4096")
 
 
 _POSITIVE: Final = (
