@@ -20,6 +20,7 @@ from pulsing.errors import (
     PulsingRuntimeError,
 )
 from pulsing.transport.client_core import RequestBlock
+from pulsing.transport.errand import run_errand
 from pulsing.transport.frames import ErrorCode
 from pulsing.transport.streams import ClientStream
 from pulsing.transport.waiting import bare_request_block
@@ -27,6 +28,7 @@ from pulsing.transport.waiting import bare_request_block
 if TYPE_CHECKING:
     import asyncio
 
+    from pulsing.transport.dialling import DialOptions
     from pulsing.transport.header_blocks import Head
     from pulsing.transport.items import ItemReader
     from pulsing.transport.pool import Pool
@@ -160,6 +162,26 @@ class _Message(ClientStream):
         count[self._addr] -= 1
         if not count[self._addr]:
             del count[self._addr]
+
+
+class BlockingWire:
+    """Sends messages of the cluster without the loop; see `pulsing.cluster.guard.GuardWire`.
+
+    Args:
+        options: what this node says about itself.
+    """
+
+    def __init__(self, options: DialOptions) -> None:
+        self._options = options
+        self._block = cluster_block(secure=options.tls is not None)
+
+    def tell(self, addr: str, body: bytes, timeout_s: float) -> bool:
+        """See `pulsing.cluster.guard.GuardWire.tell`."""
+        try:
+            status, _ = run_errand(addr, self._block, body, self._options, timeout_s)
+        except PulsingRuntimeError:
+            return False
+        return status == _OK
 
 
 def cluster_block(*, secure: bool) -> RequestBlock:

@@ -7,7 +7,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from pulsing.actor.cluster_wire import MAX_CLUSTER_BYTES, ClusterHandler, ClusterWire
+from pulsing.actor.cluster_wire import (
+    MAX_CLUSTER_BYTES,
+    BlockingWire,
+    ClusterHandler,
+    ClusterWire,
+)
 from pulsing.actor.remote_client import RemoteTarget
 from pulsing.actor.remote_server import Host, RemoteInvocation
 from pulsing.addresses import join_host_port, split_host_port
@@ -65,15 +70,16 @@ class Network:
         self.cluster_handler: ClusterHandler | None = None
         self.max_cluster_bytes = MAX_CLUSTER_BYTES
         self.on_link_lost: Callable[[str], None] | None = None
+        self._options = DialOptions(
+            node_id=system.node_id,
+            cluster=config.cluster_name,
+            tls=tls,
+            limits=self._limits,
+            wiring=self._wiring,
+        )
         self._pool = Pool(
             system.loop,
-            DialOptions(
-                node_id=system.node_id,
-                cluster=config.cluster_name,
-                tls=tls,
-                limits=self._limits,
-                wiring=self._wiring,
-            ),
+            self._options,
             on_batch_begin=system.dispatcher.expect_pump,
             on_batch_end=system.dispatcher.pump,
         )
@@ -126,6 +132,10 @@ class Network:
             secure=self._tls is not None,
             max_bytes=self.max_cluster_bytes,
         )
+
+    def guard_wire(self) -> BlockingWire:
+        """Sends messages of the cluster while the loop stands still."""
+        return BlockingWire(self._options)
 
     def close_links(self, node_id: str, addr: str, reason: str) -> None:
         """End all connections from and to a process at once; what waits for it fails.

@@ -84,7 +84,7 @@ class Runner(Awaited):
                 self._asyncio_future_blocking = True
                 yield self
                 invocation = run_ready(self)
-            yield from _carry(self, invocation)
+            yield from carry(self, invocation)
             del invocation
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -123,7 +123,7 @@ class Runner(Awaited):
         return _get_running_loop() is None or asyncio.current_task() is not self.task
 
 
-def _carry(runner: Runner, invocation: Invocation) -> Generator[Any, None, None]:
+def carry(runner: Runner, invocation: Invocation) -> Generator[Any, None, None]:
     """Stay with a message that waits, or streams, until its code has ended."""
     invocation.runner = runner
     waits_for, runner.waits_for = runner.waits_for, None
