@@ -70,6 +70,7 @@ class MemberTable:
         members: everybody known, by node id; for reading.
         present_count: how many are alive or suspect, this node included.
         refused: claims about new members that found the table full.
+        touched: whose claim may have changed, forgotten members included; `TableDigest` empties it.
     """
 
     def __init__(self, info: NodeInfo, *, max_members: int, now: float = 0.0) -> None:
@@ -78,6 +79,7 @@ class MemberTable:
         self.members: dict[str, Member] = {info.node_id: Member(info, _ALIVE, 0, since=now)}
         self.present_count = 1
         self.refused = 0
+        self.touched: set[str] = set()
         self._alive: list[str] = []
         self._places: dict[str, int] = {}
         self._at_addr: dict[str, str] = {info.addr: info.node_id}
@@ -163,6 +165,7 @@ class MemberTable:
     def _put(self, member: Member, before: Member | None, now: float) -> None:
         node_id, status = member.info.node_id, member.status
         self.members[node_id] = member
+        self.touched.add(node_id)
         was_present = before is not None and before.status <= _SUSPECT
         was_alive = before is not None and before.status is _ALIVE
         if (status is _ALIVE) is not was_alive:
@@ -203,11 +206,13 @@ class MemberTable:
         own = self.self_member
         incarnation = min(max(own.incarnation, above) + 1, MAX_INCARNATION)
         self.members[self._own_id] = Member(own.info, own.status, incarnation, since=now)
+        self.touched.add(self._own_id)
 
     def leave(self, now: float) -> None:
         """Believe of this node that it left, as others soon will."""
         own = self.self_member
         self.members[self._own_id] = Member(own.info, _LEFT, own.incarnation, since=now)
+        self.touched.add(self._own_id)
 
     # --- forgetting
 
@@ -215,6 +220,7 @@ class MemberTable:
         """Know nothing any more of a member that is gone. Without effect for one that is not."""
         if self._gone.pop(node_id, None) is not None:
             del self.members[node_id]
+            self.touched.add(node_id)
 
     def reap(self, before: float) -> tuple[str, ...]:
         """Forget all that have been gone since earlier than ``before``."""
