@@ -80,6 +80,7 @@ class Observations:
         running: those that run.
         departures: in their order.
         false_deaths: in their order.
+        deaths: how often somebody believed a running process dead, with or without a reason.
         changes: grows with every belief.
     """
 
@@ -87,6 +88,7 @@ class Observations:
         "_by_id",
         "_open",
         "changes",
+        "deaths",
         "departures",
         "false_deaths",
         "grace_s",
@@ -102,6 +104,7 @@ class Observations:
         self._open: dict[int, Departure] = {}
         self.departures: list[Departure] = []
         self.false_deaths: list[FalseDeath] = []
+        self.deaths = 0
         self.changes = 0
 
     def process_of(self, node_id: str) -> Process | None:
@@ -152,6 +155,7 @@ class Observations:
         self.changes += 1
         subject.alive_at += (status == _ALIVE) - (before == _ALIVE)
         subject.present_at += (status <= _SUSPECT) - (before <= _SUSPECT)
+        self.deaths += status == _DEAD and subject.ended is None
         departure = self._open.get(serial)
         if departure is not None:
             after = at_s - departure.at_s
@@ -169,6 +173,8 @@ class Observations:
             if process.ended is not None:
                 if process.present_at:
                     return f"{process} is {process.ended.value}, {process.present_at} do not know"
+            elif process.is_leaving:
+                return f"{process} has not finished its goodbye"
             elif process.alive_at != others:
                 return f"{process} is alive for {process.alive_at} of {others} others"
         return None

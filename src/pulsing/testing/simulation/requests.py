@@ -100,20 +100,19 @@ class Requests(Stage):
 
     def _request_arrives(self, call: Call) -> None:
         sender, receiver = call.sender, self._at.get(call.addr)
-        if sender.ended is not None:
-            return
         linked = sender.links.get(call.slot, -1)
         if receiver is None or linked not in {-1, receiver.serial}:
             self._bounce(call, linked)
             return
         call.receiver = receiver.serial
-        sender.links[call.slot] = receiver.serial
-        receiver.links[sender.slot] = sender.serial
+        if sender.ended is None:  # else these are its last words
+            sender.links[call.slot] = receiver.serial
+            receiver.links[sender.slot] = sender.serial
         self._deliver(call)
 
     def _deliver(self, call: Call) -> None:
         receiver = self.observed.processes[call.receiver]
-        if receiver.ended is not None or call.sender.ended is not None:
+        if receiver.ended is not None:
             return
         if receiver.is_frozen or receiver.is_clogged:
             receiver.waiting.append((self._deliver, call))

@@ -59,6 +59,7 @@ class Simulation:
     Attributes:
         world: what runs it.
         settings: of every node.
+        dice: for whoever plays with it, so that a scenario needs no seed of its own.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Simulation:
         self.seed = seed
         command = replay or f"Simulation({nodes}, seed={seed}, loss={loss}, ...)"
         dice = Random(seed)  # noqa: S311 - it must be repeatable
-        self._dice = dice
+        self.dice = dice
         self._make_core = make_core
         self._slots: list[Process | None] = []
         self._visibilities: list[Visibility] = []
@@ -244,11 +245,11 @@ class Simulation:
         def begin() -> None:
             if process.ended is None:
                 self.clog(slot)
-                lasts = self._dice.uniform(*for_s)
+                lasts = self.dice.uniform(*for_s)
                 self.at(self.now + lasts, lambda: self.unclog(slot))
                 self.at(self.now + every_s, begin)
 
-        self.at(self.now + self._dice.uniform(0, every_s), begin)
+        self.at(self.now + self.dice.uniform(0, every_s), begin)
 
     def partition(self, *groups: Collection[int]) -> None:
         """Let only nodes of one group reach each other; those in none are a group of their own."""
@@ -335,9 +336,9 @@ class Simulation:
     # --- inside
 
     def _start(self, slot: int) -> None:
-        node_id = f"{self._dice.getrandbits(128):032x}"
+        node_id = f"{self.dice.getrandbits(128):032x}"
         info = NodeInfo(node_id, _addr(slot), f"node-{node_id[:8]}")
-        core = self._make_core(info, self.settings, _child(self._dice))
+        core = self._make_core(info, self.settings, _child(self.dice))
         self._slots[slot] = self.world.start(slot, core)
 
     def _start_late(self, slot: int) -> None:
@@ -359,7 +360,7 @@ class Simulation:
             for each in process.core.members.values()
             if each.is_present and each.node_id != process.node_id
         ]
-        for addr in self._dice.sample(peers, min(_GUARD_PEERS, len(peers))):
+        for addr in self.dice.sample(peers, min(_GUARD_PEERS, len(peers))):
             self.world.speak_for(process, addr, body, _GUARD_TIMEOUT_S)
         again = self.settings.busy_lease_s / 3
         self.at(self.now + again, lambda: self._guard_speaks(process))

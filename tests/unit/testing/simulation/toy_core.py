@@ -53,6 +53,7 @@ class ToyCore:
         self._numbers = 0
         self._asked: dict[int, str] = {}
         self._seeds: tuple[str, ...] = ()
+        self._leaving = False
         self._effects: list[Effect] = []
 
     def start(self, *, now: float) -> list[Effect]:
@@ -66,6 +67,12 @@ class ToyCore:
     def handle(self, stimulus: Stimulus, *, now: float) -> list[Effect]:
         self.handled.append((now, stimulus))
         self._effects = []
+        self._react(stimulus, now)
+        if self._leaving and not self._asked:
+            self._effects.append(LeaveFinished())
+        return self._effects
+
+    def _react(self, stimulus: Stimulus, now: float) -> None:
         match stimulus:
             case DeadlineReached():
                 assert now >= self._due
@@ -82,8 +89,8 @@ class ToyCore:
                 self._learn(body)
                 for _ in range(2 if self.flaw == "answers twice" else 1):
                     self._effects.append(SendAnswer(exchange, self._body()))
-            case AnswerReceived(exchange, _, body):
-                del self._asked[exchange]
+            case AnswerReceived(exchange, peer_id, body):
+                self._bury(self._asked.pop(exchange), survivor=peer_id)
                 self._learn(body)
             case RequestFailed(exchange, failure, _):
                 addr = self._asked.pop(exchange)
@@ -106,14 +113,14 @@ class ToyCore:
                 self._note(Member(self.info, MemberStatus.LEFT, own.incarnation))
                 for each in self._present():
                     self._ask(each.info.addr)
-                self._effects.append(LeaveFinished())
-        return self._effects
+                self._leaving = True
 
     def lookup(self, name: str) -> Sequence[Registration]:
         return tuple(
             Registration(name, owner, names[name], "simulated.Actor")
             for owner, (_, names) in sorted(self._parts.items())
-            if name in names and self.members[owner].is_present
+            if name in names
+            and (self.members[owner].is_present or self.flaw == "finds the names of the dead")
         )
 
     def names(self) -> Mapping[str, Sequence[Registration]]:
@@ -157,7 +164,12 @@ class ToyCore:
         for node_id, addr, status, incarnation, version, names in json.loads(body):
             old = self.members.get(node_id)
             if node_id == self.info.node_id:
-                if status >= MemberStatus.DEAD and incarnation >= self.members[node_id].incarnation:
+                old = self.members[node_id]
+                if (
+                    old.is_present
+                    and status >= MemberStatus.DEAD
+                    and incarnation >= old.incarnation
+                ):
                     alive = self.flaw != "believes its death"
                     claimed = MemberStatus.ALIVE if alive else MemberStatus.DEAD
                     self._note(Member(self.info, claimed, incarnation + 1))
@@ -172,9 +184,9 @@ class ToyCore:
                 if names:
                     self._effects.append(TellNameChange(tuple(names)))
 
-    def _bury(self, addr: str) -> None:
+    def _bury(self, addr: str, survivor: str = "") -> None:
         for member in self._present():
-            if member.info.addr == addr:
+            if member.info.addr == addr and member.node_id != survivor:
                 self._note(Member(member.info, MemberStatus.DEAD, member.incarnation))
 
     def _note(self, member: Member) -> None:
