@@ -104,6 +104,7 @@ class ClusterAgent:
         self._log = LimitedLogger(_logger, interval_s=5.0)
         self._stimuli: deque[Stimulus] = deque()
         self._feeding = False
+        self._paused = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -264,8 +265,11 @@ class ClusterAgent:
         if self._closed:
             return
         self._stimuli.append(stimulus)
-        if self._feeding:  # from a callback of a subscriber: in its turn
+        if self._feeding or self._paused:  # from a callback of a subscriber: in its turn
             return
+        self._decide()
+
+    def _decide(self) -> None:
         self._feeding = True
         try:
             while self._stimuli:
@@ -275,6 +279,16 @@ class ClusterAgent:
         finally:
             self._feeding = False
         self._arm()
+
+    def pause(self) -> None:
+        """Decide nothing until `resume`, as if the process was stopped. For tests."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on after `pause`, with what happened meanwhile."""
+        self._paused = False
+        if not self._closed:
+            self._decide()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Do what the core said outside of `feed`."""
@@ -298,6 +312,8 @@ class ClusterAgent:
 
     def _fire(self) -> None:
         self._timer = None
+        if self._paused:
+            return  # armed again by `resume`
         deadline = self.core.next_deadline()
         if deadline is not None and deadline <= self._loop.time():
             self.feed(DeadlineReached())

@@ -165,6 +165,30 @@ async def test_the_timer_follows_the_next_deadline(agent_of):
     await agent.close()
 
 
+async def test_a_paused_agent_decides_nothing_and_then_hears_all_of_it(agent_of):
+    core, loop = Scripted(), asyncio.get_running_loop()
+    agent = agent_of(core)
+    core.deadline = loop.time() + 0.01
+    await agent.start()
+    agent.pause()
+    agent.link_lost("1" * 32)
+    passed = loop.create_future()
+    loop.call_at(core.deadline + 0.02, passed.set_result, None)
+    await passed
+    assert core.heard == []
+    agent.resume()
+    assert core.heard == [LinkLost("1" * 32)]
+    async with asyncio.timeout(5):
+        while len(core.heard) < 2:
+            await asyncio.sleep(0)
+    assert core.heard[1] == DeadlineReached()
+    agent.pause()
+    agent.link_lost("2" * 32)
+    await agent.close()
+    agent.resume()
+    assert len(core.heard) == 2, "closed meanwhile"
+
+
 async def test_what_callbacks_feed_comes_after_the_effects_before_it(agent_of):
     core = Scripted()
     agent = agent_of(core)
