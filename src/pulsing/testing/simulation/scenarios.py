@@ -15,8 +15,9 @@ from typing import Final
 from pulsing.cluster.settings import SwimSettings
 
 from . import faults
+from .cores import CoreFactory, gossip_core
 from .observations import Departure
-from .simulation import CoreFactory, Simulation, gossip_core
+from .simulation import Simulation
 
 Samples = dict[str, list[float]]
 

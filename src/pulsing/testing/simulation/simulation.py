@@ -15,6 +15,7 @@ from pulsing.cluster.settings import SwimSettings
 from pulsing.cluster.stimuli import LeaveRequested, NameRegistered, NameUnregistered, StallEnded
 from pulsing.cluster.wire import ClusterCore
 
+from .cores import CoreFactory, address, gossip_core, seed_addresses
 from .history import History
 from .network import Network
 from .observations import Observations
@@ -23,21 +24,10 @@ from .safety import audit_names
 from .visibility import Visibility
 from .world import World
 
-CoreFactory = Callable[[NodeInfo, SwimSettings, Random], ClusterCore]
-"""Makes the core of a node from what the node is, the settings of all, and its own dice."""
-
-_SEED_SLOTS: Final = 3
 _LOOK_EVERY_S: Final = 0.01
 _GUARD_WAKES_S: Final = 0.5
 _GUARD_PEERS: Final = 3
 _GUARD_TIMEOUT_S: Final = 1.0
-
-
-def gossip_core(info: NodeInfo, settings: SwimSettings, dice: Random) -> ClusterCore:
-    """A node of a cluster that gossips; the default."""
-    from pulsing.cluster.gossip_core import GossipCore
-
-    return GossipCore(info, settings, dice, seeds_configured=True)
 
 
 class Simulation:
@@ -86,7 +76,7 @@ class Simulation:
             rng=_child(dice),
             network=Network(_child(dice), latency_s=latency_s, loss=loss),
             history=History(lambda: command),
-            seeds=_seed_addresses,
+            seeds=seed_addresses,
             remember_dead_s=self.settings.remember_dead_s,
             max_message_bytes=self.settings.max_message_bytes,
         )
@@ -304,11 +294,13 @@ class Simulation:
 
     def disagreement(self) -> str | None:
         """Where the members' views differ from the truth; None: nowhere."""
+        if None in self._slots:
+            return f"slot {self._slots.index(None)} has not started yet"
         return self.observed.disagreement()
 
     def converged(self) -> bool:
         """Every running node sees exactly the running nodes, all alive."""
-        return self.observed.disagreement() is None
+        return self.disagreement() is None
 
     def names_agree(self) -> bool:
         """Every running node finds exactly the names that running nodes have."""
@@ -337,7 +329,7 @@ class Simulation:
 
     def _start(self, slot: int) -> None:
         node_id = f"{self.dice.getrandbits(128):032x}"
-        info = NodeInfo(node_id, _addr(slot), f"node-{node_id[:8]}")
+        info = NodeInfo(node_id, address(slot), f"node-{node_id[:8]}")
         core = self._make_core(info, self.settings, _child(self.dice))
         self._slots[slot] = self.world.start(slot, core)
 
@@ -386,14 +378,5 @@ class Simulation:
         return None
 
 
-def _seed_addresses(_process: Process) -> tuple[str, ...]:
-    return tuple(_addr(slot) for slot in range(_SEED_SLOTS))
-
-
 def _child(dice: Random) -> Random:
     return Random(dice.getrandbits(64))  # noqa: S311 - it must be repeatable
-
-
-def _addr(slot: int) -> str:
-    high, low = divmod(slot, 250)
-    return f"10.{high // 250}.{high % 250}.{low + 1}:7000"

@@ -42,7 +42,7 @@ class Stage:
         rng: its dice; those of the network are its own.
         network: between the slots.
         history: of everything.
-        seeds: gives the addresses that a process finds when it resolves its seeds.
+        seeds: gives the addresses that processes find when they resolve their seeds.
         remember_dead_s: cores remember dead members at least as long.
 
     Attributes:
@@ -58,7 +58,7 @@ class Stage:
         rng: Random,
         network: Network,
         history: History,
-        seeds: Callable[[Process], tuple[str, ...]],
+        seeds: Callable[[], tuple[str, ...]],
         remember_dead_s: float,
     ) -> None:
         self.now = 0.0
@@ -216,7 +216,7 @@ class Stage:
         self.at(self.now + _SEEDS_TAKE_S, self._seeds_found, process)
 
     def _seeds_found(self, process: Process) -> None:
-        self.tell(process, SeedsResolved(self._seeds(process)))
+        self.tell(process, SeedsResolved(self._seeds()))
 
     def _member_changed(
         self, process: Process, effect: TellMemberChange, effects: Sequence[Effect]
