@@ -200,6 +200,8 @@ class Bodies(Streams):
                 return
             flow = stream.flow
             assert flow is not None
+            if flow.refused:
+                return
             self._collect(flow, data, stream.body_limit)
             self._body_arrived(stream, flow, len(data))
         except StreamFault as fault:
@@ -243,6 +245,8 @@ class Bodies(Streams):
         flow = stream.flow
         body: bytes | bytearray = b""
         if flow is not None:
+            if flow.refused:
+                return
             if flow.expected is not None and flow.collected_bytes != flow.expected:
                 fault = StreamFault("body shorter than its content-length (8.1.1)")
                 self.stream_fault(stream, fault)

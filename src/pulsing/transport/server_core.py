@@ -160,6 +160,7 @@ class ServerConnection(Connection):
             limit = stream.body_limit()
             if head.content_length > limit:
                 self.budget.spend()
+                self.open_flow(stream).refused = True
                 stream.request_refused(MessageTooLarge(head.content_length, limit, "request"))
                 return False
             if self.expect_body(stream, head.content_length) is not None:

@@ -69,6 +69,7 @@ class Flow:
         "queue",
         "recv_unreturned",
         "recv_window",
+        "refused",
         "scheduled",
         "send_window",
     )
@@ -90,6 +91,8 @@ class Flow:
         """Bytes counted for the incoming body."""
         self.expected: int | None = None
         """Announced size of the incoming body."""
+        self.refused = False
+        """The request was answered by its headers: what still comes of its body is dropped."""
 
 
 class Stream:

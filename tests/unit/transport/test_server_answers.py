@@ -196,6 +196,36 @@ def test_an_announced_request_over_the_limit_is_refused_at_once() -> None:
         f.assert_nothing_kept(server)
 
 
+@pytest.mark.parametrize("size", [0, 100, 70_000])
+def test_what_follows_of_a_refused_request_is_dropped(size: int) -> None:
+    server = make_server(TransportLimits(max_message_bytes=65_536), Refuser)
+    octets = headers(1, [*REQUEST, ("content-length", "70000")])
+    for start in range(0, size, 10_000):
+        octets += data(1, bytes(min(10_000, size - start)))
+    server.receive_data(octets + data(1, end=True), 0.0)
+    assert server.app[0].body is None, "it was answered already"
+    assert [each.kind for each in taken(server)] == [HEADERS, DATA]
+    f.assert_nothing_kept(server)
+
+
+class Modest(Refuser):
+    __slots__ = ()
+
+    def body_limit(self) -> int:
+        return 1000
+
+
+def test_a_stream_may_take_less_than_the_connection() -> None:
+    server = make_server(TransportLimits(), Modest)
+    server.receive_data(headers(1, [*REQUEST, ("content-length", "1001")]), 0.0)
+    assert [each.kind for each in taken(server)] == [HEADERS, DATA, RST_STREAM]
+    server.receive_data(headers(3) + data(3, bytes(600)) + data(3, bytes(401)), 0.0)
+    (last,) = taken(server)
+    assert (last.kind, last.code) == (RST_STREAM, ErrorCode.ENHANCE_YOUR_CALM)
+    server.receive_data(headers(5) + data(5, bytes(600)) + data(5, bytes(400), end=True), 0.0)
+    assert server.app[-1].body == bytes(1000)
+
+
 def test_without_room_for_a_body_the_request_is_refused_unprocessed() -> None:
     limits = TransportLimits(max_message_bytes=2 * MIB, max_buffered_bytes=3 * MIB)
     server = make_server(limits)
