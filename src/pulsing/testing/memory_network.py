@@ -107,15 +107,20 @@ class MemoryNetwork:
         self.changed()
 
     def partition(self, *groups: Collection[str]) -> None:
-        """Let hosts of different groups not reach each other; those in no group reach all."""
+        """Let hosts of different groups not reach each other; those in no group reach all.
+
+        It replaces other cuts.
+        """
+        self._cuts.clear()
         for senders in groups:
             for receivers in groups:
                 if senders is not receivers:
                     self.cut(senders, receivers)
 
     def heal(self) -> None:
-        """Let everything through again; delays and losses stay."""
+        """No cuts any more, and everywhere the faults of all."""
         self._cuts.clear()
+        self._own_faults.clear()
         self.history.happened("healed")
         self.changed()
 
@@ -212,6 +217,7 @@ class MemoryHost:
         context: of callbacks of its connections.
         streams: its ends of connections.
         is_alive: its process was not killed.
+        octets_sent: what it has put on the network.
     """
 
     def __init__(self, network: MemoryNetwork, number: int) -> None:
@@ -223,6 +229,8 @@ class MemoryHost:
         self.context.run(HOME.set, self.home)
         self.streams: dict[MemoryStream, None] = {}
         self.is_alive = True
+        self.octets_sent = 0
+        self._vanished: list[MemoryStream] = []
         self._listening: list[MemoryListening] = []
 
     def __repr__(self) -> str:
@@ -301,8 +309,18 @@ class MemoryHost:
         self.is_alive = False
         for listening in list(self._listening):
             listening.close()
-        for stream in list(self.streams):
+        self._vanished = list(self.streams)
+        for stream in self._vanished:
             stream.vanish()
+
+    def bury(self) -> None:
+        """Tell what is left of a killed process that its connections are gone, so that it can end.
+
+        For the end of a test: no process hears anything after its death.
+        """
+        vanished, self._vanished = self._vanished, []
+        for stream in vanished:
+            stream.tell_lost(ConnectionAbortedError(errno.ECONNABORTED, "its process was killed"))
 
     def closed(self, listening: MemoryListening) -> None:
         """One of its ports is closed."""

@@ -85,6 +85,7 @@ class MemoryStream(asyncio.Transport):
         if not data or self._lost or self._closing:
             return
         octets = data if type(data) is bytes else bytes(data)
+        self.host.octets_sent += len(octets)
         self.host.network.history.sent(self.number, self.host, self.other.host, octets)
         self._send(octets)
         if not self._held and self.get_write_buffer_size() > self._high:
@@ -265,9 +266,10 @@ class MemoryStream(asyncio.Transport):
         if not self._lost:
             self._lost = self._closing = True
             self.host.left(self)
-            self._loop.call_soon(self._tell_lost, error, context=self.host.context)
+            self._loop.call_soon(self.tell_lost, error, context=self.host.context)
 
-    def _tell_lost(self, error: OSError | None) -> None:
+    def tell_lost(self, error: OSError | None) -> None:
+        """Let the protocol know, as the last it hears."""
         protocol, self._protocol = self._protocol, None
         self._arrived.clear()
         self.unread = 0
