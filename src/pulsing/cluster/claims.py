@@ -100,7 +100,7 @@ PRECEDENCE: Final[Mapping[Cell, Verdict]] = _rows({
     (_LEFT,    _LEFT):    (_I,   _I,   _A),
 })  # fmt: skip
 
-# About this node itself: nobody else raises its incarnation but its guard, on its behalf, and liars.
+# About this node itself: besides it, only its guard raises its incarnation, and liars.
 # While it leaves, it lets others say what they like.
 OWN_PRECEDENCE: Final[Mapping[Cell, Verdict]] = _rows({
     (_ALIVE,   _ALIVE):   (_I,   _I,   _R),

@@ -82,7 +82,7 @@ class MemberTable:
         self.touched: set[str] = set()
         self._alive: list[str] = []
         self._places: dict[str, int] = {}
-        self._at_addr: dict[str, str] = {info.addr: info.node_id}
+        self._at_addr: dict[str, tuple[str, ...]] = {info.addr: (info.node_id,)}
         self._gone: dict[str, float] = {}  # in the order in which they went
 
     # --- asking
@@ -107,8 +107,12 @@ class MemberTable:
 
     def present_at(self, addr: str) -> Member | None:
         """The present member that came to an address last."""
-        node_id = self._at_addr.get(addr)
-        return None if node_id is None else self.members[node_id]
+        here = self._at_addr.get(addr)
+        return None if here is None else self.members[here[-1]]
+
+    def all_present_at(self, addr: str) -> tuple[str, ...]:
+        """Node ids of all present members that say they are at an address; usually one."""
+        return self._at_addr.get(addr, ())
 
     def claim_about(self, node_id: str) -> Claim:
         """What is believed of a known member, as a claim to tell others."""
@@ -166,27 +170,30 @@ class MemberTable:
         node_id, status = member.info.node_id, member.status
         self.members[node_id] = member
         self.touched.add(node_id)
-        was_present = before is not None and before.status <= _SUSPECT
         was_alive = before is not None and before.status is _ALIVE
         if (status is _ALIVE) is not was_alive:
             self._set_alive(node_id, status is _ALIVE)
-        if status <= _SUSPECT:
-            if not was_present:
-                self.present_count += 1
-                self._gone.pop(node_id, None)
-            elif before is not None and before.info.addr != member.info.addr:
-                self._leave_addr(before)
-            if not was_present or self._at_addr.get(member.info.addr) is None:
-                self._at_addr[member.info.addr] = node_id
+        was_present = before is not None and before.status <= _SUSPECT
+        is_present = status <= _SUSPECT
+        moved = before is not None and before.info.addr != member.info.addr
+        if before is not None and was_present and (moved or not is_present):
+            self._leave_addr(before)
+        if is_present and (moved or not was_present):
+            here = self._at_addr.get(member.info.addr, ())
+            self._at_addr[member.info.addr] = (*here, node_id)
+        self.present_count += is_present - was_present
+        if is_present:
+            self._gone.pop(node_id, None)
         else:
-            if was_present and before is not None:
-                self.present_count -= 1
-                self._leave_addr(before)
             self._gone[node_id] = self._gone.pop(node_id, now)
 
     def _leave_addr(self, member: Member) -> None:
-        if self._at_addr.get(member.info.addr) == member.info.node_id:
-            del self._at_addr[member.info.addr]
+        addr = member.info.addr
+        rest = tuple(each for each in self._at_addr[addr] if each != member.info.node_id)
+        if rest:
+            self._at_addr[addr] = rest
+        else:
+            del self._at_addr[addr]
 
     def _set_alive(self, node_id: str, alive: bool) -> None:
         if alive:

@@ -30,6 +30,7 @@ class Suspicion:
     """
 
     __slots__ = (
+        "_last_chance_s",
         "_longest_s",
         "_needed",
         "_shortest_s",
@@ -49,6 +50,7 @@ class Suspicion:
         self.started = now
         self.accusers = {accuser}
         self.is_public = False
+        self._last_chance_s = settings.probe_timeout_s
         self.released = self.next_call = math.inf
         scale = max(1.0, math.log10(max(1, present)))
         self._shortest_s = settings.suspicion_min_mult * scale * settings.probe_interval_s
@@ -66,13 +68,22 @@ class Suspicion:
         share = math.log(confirmed + 1) / math.log(self._needed + 1)
         return self._longest_s - (self._longest_s - self._shortest_s) * share
 
-    def confirm(self, accuser: str) -> bool:
-        """Count an accuser; False if it changes nothing: it is known, or there are enough."""
+    def confirm(self, accuser: str, now: float) -> bool:
+        """Count an accuser; False if it changes nothing: it is known, or there are enough.
+
+        The member keeps a probe timeout to refute, however long ago it all began.
+        """
         if accuser in self.accusers or len(self.accusers) > self._needed:
             return False
         self.accusers.add(accuser)
-        self.expires = self.started + self.wait_s
+        earliest = min(self.expires, now + self._last_chance_s)
+        self.expires = max(self.started + self.wait_s, earliest)
         return True
+
+    def publish(self) -> None:
+        """Everybody is told now."""
+        self.is_public = True
+        self.released = math.inf
 
     @property
     def due(self) -> float:
