@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pulsing.cluster.settings import SwimSettings
+from pulsing.testing.simulation.cores import gossip_core, head_cores
 from pulsing.testing.simulation.faults import Fault, read
 from pulsing.testing.simulation.history import SafetyViolation
 from pulsing.testing.simulation.life import Life, live
@@ -148,6 +149,7 @@ def _setting(options: argparse.Namespace, given: Sequence[str], seed: int) -> Se
         seed=seed,
         loss=options.loss,
         swim=swim,
+        make_core=head_cores() if options.head else gossip_core,
         rounds=options.rounds,
         replay="python -m pulsing.testing.simulate " + shlex.join(arguments),
     )
@@ -165,6 +167,8 @@ def _about(options: argparse.Namespace) -> dict[str, Any]:
         about["scenario"] = options.scenario
     elif options.schedule is None and not options.sweep:
         about |= {"minutes": options.minutes, "slow": options.slow}
+    if options.head:
+        return about | {"mode": "head"}
     return about | {"preset": options.preset, "lifeguard": not options.no_lifeguard}
 
 
@@ -200,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--kill-every", type=float, metavar="S", help="a random node loses power every S seconds")
     add("--slow", type=int, default=0, metavar="N", help="N members are slow again and again")
     add("--no-lifeguard", action="store_true", help="plain SWIM, for comparison")
+    add("--head", action="store_true", help="a head node and workers instead of gossip")
     add("--preset", choices=sorted(_PRESETS), default="lan", help="(default: %(default)s)")
     add("--scenario", choices=list(SCENARIOS), help="measure one kind of event instead")
     add("--rounds", type=int, default=5, help="events in a scenario (default: %(default)s)")

@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from pulsing.cluster.members import NodeInfo
-from pulsing.cluster.settings import SwimSettings
+from pulsing.cluster.settings import HeadSettings, SwimSettings
 from pulsing.cluster.wire import ClusterCore
 
 CoreFactory = Callable[[NodeInfo, SwimSettings, Random], ClusterCore]
@@ -22,6 +22,22 @@ def gossip_core(info: NodeInfo, settings: SwimSettings, dice: Random) -> Cluster
     from pulsing.cluster.gossip_core import GossipCore
 
     return GossipCore(info, settings, dice, seeds_configured=True)
+
+
+def head_cores(head_settings: HeadSettings | None = None) -> CoreFactory:
+    """A cluster with a head, on the first slot; the settings of gossip do not matter to it."""
+    from pulsing.cluster.head_core import HeadCore
+    from pulsing.cluster.worker_core import WorkerCore
+
+    timings = head_settings if head_settings is not None else HeadSettings()
+    head_addr = address(0)
+
+    def make(info: NodeInfo, _settings: SwimSettings, dice: Random) -> ClusterCore:
+        if info.addr == head_addr:
+            return HeadCore(info, timings, dice)
+        return WorkerCore(info, head_addr, timings, dice)
+
+    return make
 
 
 def address(slot: int) -> str:

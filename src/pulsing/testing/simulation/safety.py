@@ -59,8 +59,12 @@ def broken_by_change(
         return (
             f"{move} at incarnation {incarnation}, but {subject} never went above {subject.issued}"
         )
-    if status >= _DEAD and not any(
-        type(each) is CloseLinks and each.node_id == subject.node_id for each in effects
+    if (
+        status == _DEAD
+        and old <= _SUSPECT
+        and not any(
+            type(each) is CloseLinks and each.node_id == subject.node_id for each in effects
+        )
     ):
         return f"{move}, but left its links open"
     if status >= _DEAD:

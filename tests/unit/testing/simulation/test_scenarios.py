@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -50,7 +49,7 @@ def test_a_life_has_a_load_over_time_and_counts_its_deaths() -> None:
 
 
 def play_with(monkeypatch: pytest.MonkeyPatch, flaw: str = "") -> None:
-    monkeypatch.setattr(simulate, "Setting", partial(Setting, make_core=toy(flaw)))
+    monkeypatch.setattr(simulate, "gossip_core", toy(flaw))
 
 
 @pytest.fixture(autouse=True)
