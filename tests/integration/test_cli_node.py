@@ -146,6 +146,25 @@ def test_a_failing_set_up_ends_the_node(tmp_path: Path) -> None:
     assert not done.stdout
 
 
+def test_an_actor_that_fails_during_the_set_up_is_told_with_its_error(tmp_path: Path) -> None:
+    source = """
+    import pulsing as pul
+
+    @pul.remote
+    class Broken:
+        async def on_start(self, actor_id):
+            raise OSError("no disk")
+
+    async def pulsing_setup(system):
+        await system.spawn(Broken)
+    """
+    module(tmp_path, "broken", source)
+    done = pulsing("node", "--addr", "127.0.0.1:0", "--import", "broken", directory=tmp_path)
+    assert done.returncode == 1
+    assert_one_line(done.stderr)
+    assert "OSError: no disk" in done.stderr
+
+
 def test_the_version_and_the_help_are_there() -> None:
     assert pulsing("--version").stdout == f"pulsing {pul.__version__}\n"
     shown = pulsing("node", "--help").stdout

@@ -98,7 +98,8 @@ def _is_within(name: str, missing: str | None) -> bool:
 
 def _describe(error: BaseException) -> str:
     """The error and the line it comes from, without a traceback."""
-    text = traceback.format_exception_only(error)[-1].strip()
+    notes = "\n".join(getattr(error, "__notes__", ())).splitlines()
+    text = traceback.format_exception_only(error)[-1 - len(notes)].strip()
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
