@@ -124,6 +124,18 @@ def test_a_share_of_the_packets_is_lost(network: NamespaceNetwork, listener: Lis
     assert got <= counted <= got + 20
 
 
+def test_loss_between_two_hosts_spares_the_third(
+    network: NamespaceNetwork, listener: Listener
+) -> None:
+    network.lose(1.0, between=(1, 0))
+    send(network, 1, "lost")
+    send(network, 2, "passes")
+    assert listener.line() == "passes"
+    network.lose(0, between=(0, 1))
+    send(network, 1, "passes again")
+    assert listener.line() == "passes again"
+
+
 def test_traffic_counts_both_ways(network: NamespaceNetwork, listener: Listener) -> None:
     before = network.traffic()
     send(network, 1, "x" * 90, 10)

@@ -87,6 +87,7 @@ class NamespaceNetwork:
         self._hub = f"{network}-hub"
         self._names = [f"{network}-{host}" for host in range(hosts)]
         self.addresses = [f"10.77.0.{host + 1}" for host in range(hosts)]
+        self._losses: dict[tuple[int, int] | None, float] = {}
         self._closed = False
         try:
             self._build()
@@ -148,19 +149,33 @@ class NamespaceNetwork:
         """No more cuts; loss stays."""
         self._cut([])
 
-    def lose(self, share: float) -> None:
-        """Lose a share of all packets, at random, each way; 0 ends it.
+    def lose(self, share: float, *, between: tuple[int, int] | None = None) -> None:
+        """Lose a share of the packets at random, each way; 0 ends it.
+
+        Args:
+            share: from 0 to 1.
+            between: two hosts, and only their packets; default: all, and 0 ends all loss.
 
         Raises:
             ValueError: it is no share.
         """
         if not 0 <= share <= 1:
             raise ValueError(f"share: {share}; expected 0 to 1")
-        rules = "flush chain bridge pulsing loss\n"
-        if share:
-            limit = round(share * _SHARES)
-            rules += f"add rule bridge pulsing loss numgen random mod {_SHARES} < {limit} drop\n"
-        self._rules(rules)
+        if between is None and not share:
+            self._losses.clear()
+        pair = None if between is None else (min(between), max(between))
+        self._losses[pair] = share
+        rules = ["flush chain bridge pulsing loss"]
+        for hosts, lost in self._losses.items():
+            if hosts is None:
+                ways = [""]
+            else:
+                one, other = (self.addresses[host] for host in hosts)
+                ways = [f"ip saddr {a} ip daddr {b} " for a, b in ((one, other), (other, one))]
+            limit = round(lost * _SHARES)
+            dice = "" if limit == _SHARES else f"numgen random mod {_SHARES} < {limit} "
+            rules += [f"add rule bridge pulsing loss {way}{dice}drop" for way in ways if limit]
+        self._rules("\n".join(rules))
 
     def traffic(self) -> list[Traffic]:
         """What passed the interface of each host so far."""

@@ -42,11 +42,17 @@ class NodeProcess:
 
     Args:
         addr: where it listens; port 0 picks one, see ``addr`` of the result.
+        seeds: nodes to join.
+        name: for people; default: made from its id.
+        labels: for placement.
         imports: modules for ``--import``.
         arguments: more arguments of the command.
         environ: variables to add to this process's environment.
         directory: the node's working directory.
+        prefix: what to put before the command, such as ``NamespaceNetwork.command``.
+        pass_fds: open files that the node inherits.
         ready_within_s: how long the start may take.
+        wait: False returns before it is ready; `wait_ready` must follow.
 
     Attributes:
         addr: ``HOST:PORT`` it listens on.
@@ -62,36 +68,66 @@ class NodeProcess:
         self,
         *,
         addr: str = "127.0.0.1:0",
+        seeds: Sequence[str] = (),
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
         imports: Sequence[str] = (),
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         directory: str | os.PathLike[str] | None = None,
+        prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
         ready_within_s: float = 20.0,
+        wait: bool = True,
     ) -> None:
-        command = [sys.executable, "-m", "pulsing", "node", "--addr", addr]
+        self._command = [*prefix, sys.executable, "-m", "pulsing", "node", "--addr", addr]
         for each in imports:
-            command += ["--import", each]
-        started = time.perf_counter()
+            self._command += ["--import", each]
+        self._command += arguments
+        settings: dict[str, str] = {}
+        if seeds:
+            settings["PULSING_SEEDS"] = ",".join(seeds)
+        if name is not None:
+            settings["PULSING_NODE_NAME"] = name
+        if labels:
+            settings["PULSING_LABELS"] = ",".join(
+                f"{key}={value}" if value else key for key, value in labels.items()
+            )
+        self._started = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, *arguments],
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **(environ or {})},
+            env={**os.environ, **settings, **(environ or {})},
             cwd=directory,
+            pass_fds=pass_fds,
         )
         self._output = _Lines(self._process.stdout)
         self._errors = _Lines(self._process.stderr)
-        line = self._output.first(ready_within_s)
-        self.ready_after_s = time.perf_counter() - started
+        self.addr = addr
+        self.name = name or ""
+        self.pid = self._process.pid
+        self.ready_after_s = 0.0
+        if wait:
+            self.wait_ready(ready_within_s)
+
+    def wait_ready(self, within_s: float = 20.0) -> None:
+        """Wait until it has announced itself.
+
+        Raises:
+            NodeFailed: it ended, or was not ready in time; it is killed then.
+        """
+        line = self._output.first(within_s)
+        self.ready_after_s = time.perf_counter() - self._started
         match = READY_LINE.fullmatch(line or "")
         if match is None:
             self.kill()
             what = "ended" if line is None else f"said {line!r}" if line else "said nothing"
-            raise NodeFailed(f"{' '.join(command)} {what}", self.exit_code, self.errors)
+            raise NodeFailed(f"{' '.join(self._command)} {what}", self.exit_code, self.errors)
         self.addr = match["addr"]
         self.name = match["name"]
         self.pid = int(match["pid"])

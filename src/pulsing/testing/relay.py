@@ -26,7 +26,8 @@ class Relay:
 
     Args:
         faults_of: asked for each piece of octets, with who the client is.
-        identify: finds out who a client is; until then its octets wait. Default: all are "".
+        identify: finds out who a client is; only then the target is dialled. Default: all are "".
+        admits: whether a client is let in at all; who is not gets a reset.
         seed: of the dice.
 
     Attributes:
@@ -40,10 +41,12 @@ class Relay:
         faults_of: FaultsOf = lambda _client, _direction: NO_FAULTS,
         *,
         identify: Identify | None = None,
+        admits: Callable[[str], bool] = lambda _client: True,
         seed: int | None = None,
     ) -> None:
         self.faults_of = faults_of
         self.identify = identify
+        self.admits = admits
         self.addr = ""
         self.passed = dict.fromkeys(Direction, 0)
         self.accepted = 0
@@ -98,10 +101,11 @@ class Relay:
         if self._target.done():
             self._target = self.loop.create_future()
 
-    def reset(self) -> None:
-        """End every connection with a reset, at both sides."""
+    def reset(self, client: str | None = None) -> None:
+        """End every connection, or those of one client, with a reset at both sides."""
         for each in list(self._connections):
-            each.reset()
+            if client is None or each.name == client:
+                each.reset()
 
     def vanish(self, side: Direction) -> None:
         """The machine at the end of a direction is gone: the other side hears nothing of it.

@@ -36,9 +36,10 @@ class RelayedConnection:
     def made(self, side: _Side) -> None:
         if side is self.client:
             self.relay.opened(self)
-            self._dialling = self.relay.loop.create_task(self._dial(), name="pulsing-relay")
-            self._dialling.add_done_callback(lambda _: self._settle())
-        self.changed()
+            if self.name is not None:
+                self._begin()
+        else:
+            self.changed()
 
     def received(self, side: _Side, data: bytes) -> None:
         if side is self.client and self.name is None:
@@ -46,13 +47,13 @@ class RelayedConnection:
             self._head += data
             self.name = self.relay.identify(self._head)
             if self.name is not None:
-                self._from_target.push()
+                self._begin()
         self._flow_from(side).put(data)
 
     def ended_by(self, side: _Side) -> None:
         """No more octets from this side."""
-        if side is self.client and self.name is None:
-            self.name = ""
+        if self.name is None:  # it never said who it is, and now it will not
+            side.close()
         self._flow_from(side).put(b"")
 
     def lost(self, side: _Side, *, reset: bool) -> None:
@@ -97,6 +98,14 @@ class RelayedConnection:
 
     # --- within
 
+    def _begin(self) -> None:
+        """It is known who the client is."""
+        if self.relay.admits(self.name or ""):
+            self._dialling = self.relay.loop.create_task(self._dial(), name="pulsing-relay")
+            self._dialling.add_done_callback(lambda _: self._settle())
+        else:
+            self.client.abort()
+
     async def _dial(self) -> None:
         try:
             await self.relay.dial(lambda: self.target)
@@ -107,9 +116,9 @@ class RelayedConnection:
 
     def _settle(self) -> None:
         """Forget the connection once nothing of it is left."""
-        if not self.client.closed.done() or self._dialling is None:
+        if not self.client.closed.done():
             return
-        if not self._dialling.done():
+        if self._dialling is not None and not self._dialling.done():
             if not self.relay.target:
                 self._dialling.cancel()
         elif self.target.transport is None or self.target.closed.done():
