@@ -111,7 +111,7 @@ class ActorAddress:
 
     @classmethod
     def parse(cls, text: str) -> ActorAddress:
-        """Read an ``actor://`` address, a bare name, or ``<node>/<number>``.
+        """Read an ``actor://`` address, a bare ``name`` or ``name@node``, or ``<node>/<number>``.
 
         Raises:
             ValueError: none of these; says which part is wrong.
@@ -137,7 +137,7 @@ def _parse_bare(text: str) -> ActorAddress:
     actor_id = _actor_id(text)
     if actor_id is not None:
         return ActorAddress(node=actor_id.node, local=actor_id.local)
-    return ActorAddress(name=canonical_name(text))
+    return _parse_named(text, text)
 
 
 def _parse_named(text: str, path: str) -> ActorAddress:

@@ -11,8 +11,6 @@ from pulsing.actor.deadline import check_timeout
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pulsing.actor.reply import Reply
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -42,10 +40,23 @@ class Sent(Protocol):
     def __await__(self) -> Generator[Any, None, None]: ...
 
 
-class Target(Protocol):
-    """Where calls go: an actor on this node, or on another."""
+class Waiting(Protocol):
+    """The answer to a call that is awaited."""
 
-    def start_ask(self, call: Call[Any]) -> Reply:
+    @property
+    def deadline(self) -> float | None:
+        """When it will have failed, on the clock of `pulsing.clock`; None for never."""
+        ...
+
+    def wait(self) -> Generator[Any, None, Any]:
+        """Sleep until the answer is there and give it, or raise its error."""
+        ...
+
+
+class Target(Protocol):
+    """Where calls go: an actor on this node or another, or one of several with the same name."""
+
+    def start_ask(self, call: Call[Any]) -> Waiting:
         """Send a call whose caller waits for the result. Must not wait itself.
 
         Raises:
@@ -57,7 +68,7 @@ class Target(Protocol):
         """Send a call whose caller iterates over the result. As `start_ask` otherwise."""
         ...
 
-    def start_get(self, call: Call[Any]) -> Reply:
+    def start_get(self, call: Call[Any]) -> Waiting:
         """Ask for the attribute ``call.method`` of the actor. As `start_ask` otherwise."""
         ...
 

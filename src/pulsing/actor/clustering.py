@@ -6,24 +6,33 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from pulsing.actor.hosting import ActorHost
+from pulsing import chance
 from pulsing.actor.membership import MemberEvents, named_actor
-from pulsing.actor.place import advertised
-from pulsing.addresses import is_everywhere, is_loopback, split_host_port
-from pulsing.cluster.members import MemberStatus, NodeInfo
+from pulsing.actor.networking import NetworkedHost
+from pulsing.actor.placement import Placement, PlacementKind, spawn_elsewhere
+from pulsing.actor.proxy import typed_proxy
+from pulsing.actor.service import Services
+from pulsing.actor.steward import NODE_ACTOR, steward_cell
+from pulsing.cluster.members import MemberStatus
 
 if TYPE_CHECKING:
     import asyncio
 
+    from pulsing.actor.cell import Cell
     from pulsing.actor.cluster_view import ClusterView
+    from pulsing.actor.options import ActorOptions
+    from pulsing.actor.system import ActorSystem
     from pulsing.cluster.agent import MemberEvent
     from pulsing.config import SystemConfig
 
+_MAX_TURNS: Final = 1024
+"""Placements whose turns are remembered."""
 
-class ClusteredHost(ActorHost):
+
+class ClusteredHost(NetworkedHost):
     """The actors of one node among those of others.
 
     Attributes:
@@ -33,37 +42,72 @@ class ClusteredHost(ActorHost):
     def __init__(self, config: SystemConfig, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(config, loop)
         self.cluster: ClusterView | None = None
-        self._addr: str | None = None
+        self._services: Services | None = None
+        self._steward: Cell | None = None
+        self._turns: dict[str, int] = {}
+        self._dice = chance.dice()
         self._readers: weakref.WeakSet[MemberEvents] = weakref.WeakSet()
-
-    @property
-    def addr(self) -> str | None:
-        """``HOST:PORT`` it listens on, the port as it was picked; None when standalone."""
-        return self._addr
-
-    @property
-    def reachable_addr(self) -> str | None:
-        """Where others reach it: what it is told to advertise, or else `addr`.
-
-        With an address of this machine where it listens on all interfaces.
-        """
-        return None if self._addr is None else advertised(self._addr, self.config.advertise)
-
-    @property
-    def node_name(self) -> str:
-        """Its name for people, unique in the cluster: as configured, or made from its id."""
-        return self.config.node_name or self.node_id[:8]
-
-    @property
-    def node_info(self) -> NodeInfo:
-        """What it says about itself to others."""
-        addr = self.reachable_addr or ""
-        return NodeInfo(self.node_id, addr, self.node_name, dict(self.config.labels))
 
     def join(self, cluster: ClusterView) -> None:
         """Be part of a cluster: it hears of the public actors of this node. Called once."""
         self.cluster = cluster
         self._directory.publish_to(cluster)
+
+    @property
+    def services(self) -> Services:
+        """The names that its references stand for. Only for members of a cluster."""
+        if self._services is None:
+            self._services = Services(cast("ActorSystem", self))
+        return self._services
+
+    # --- starting actors
+
+    async def spawn_class(
+        self,
+        owner: type[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None,
+        public: bool | None,
+        options: ActorOptions,
+        placement: str | None = None,
+    ) -> Any:
+        """Start an actor of a class and give a typed proxy. See `ActorSystem.spawn`."""
+        if placement is not None:
+            where = Placement.parse(placement)
+            if where.kind is not PlacementKind.LOCAL:
+                place = await spawn_elsewhere(
+                    cast("ActorSystem", self),
+                    where,
+                    owner,
+                    args,
+                    kwargs,
+                    name=name,
+                    public=public,
+                    options=options,
+                )
+                if place is not None:
+                    return typed_proxy(place, owner)
+        return await super().spawn_class(
+            owner, args, kwargs, name=name, public=public, options=options
+        )
+
+    def next_turn(self, placement: str) -> int:
+        """A number for choosing among the nodes that fit: one more each time."""
+        turn = self._turns.pop(placement, self._dice.randrange(1 << 16))
+        if len(self._turns) >= _MAX_TURNS:
+            del self._turns[next(iter(self._turns))]
+        self._turns[placement] = turn + 1
+        return turn
+
+    def find_cell(self, target: str) -> Cell | None:
+        """See `ActorHost.find_cell`; also the actor that stands for the node itself."""
+        if target != NODE_ACTOR:
+            return super().find_cell(target)
+        if self._steward is None:
+            self._steward = steward_cell(cast("ActorSystem", self))
+        return self._steward
 
     # --- who is there
 
@@ -144,6 +188,10 @@ class ClusteredHost(ActorHost):
 
     # --- the end
 
+    async def _stop_steward(self) -> None:
+        if self._steward is not None:
+            await self._steward.stop()
+
     async def _leave_cluster(self) -> None:
         """Say goodbye: nobody sends new work here."""
         if self.cluster is not None:
@@ -156,18 +204,3 @@ class ClusteredHost(ActorHost):
         if self.cluster is not None:
             self._directory.publish_to(None)
             await self.cluster.close()
-
-
-def cautions(config: SystemConfig, addr: str) -> Iterator[str]:
-    """What whoever starts a node that listens at ``addr`` should know; for the log."""
-    if config.passphrase is None and not is_loopback(addr):
-        yield (
-            f"listening on {addr} without a passphrase: whoever reaches the port can call every "
-            "actor here; passphrase= (--passphrase-file) turns on mutual TLS"
-        )
-    shown = advertised(addr, config.advertise)
-    if is_everywhere(split_host_port(addr)[0]) and config.advertise is None and is_loopback(shown):
-        yield (
-            f"this machine has no network to be reached through, so other nodes are told {shown}; "
-            "advertise= (--advertise) gives another address"
-        )

@@ -24,8 +24,9 @@ from pulsing.actor.proxy import typed_proxy
 from pulsing.actor.refs import ActorRef
 from pulsing.actor.remote import options_of
 from pulsing.actor.threadsafe import on_loop
+from pulsing.addresses import LOCALHOST, ActorAddress
 from pulsing.errors import ActorNotFound, PulsingRuntimeError
-from pulsing.ids import ActorId, canonical_name, new_node_id
+from pulsing.ids import ActorId, new_node_id
 
 if TYPE_CHECKING:
     import asyncio
@@ -117,8 +118,10 @@ class ActorHost:
         name: str | None,
         public: bool | None,
         options: ActorOptions,
+        placement: str | None = None,
     ) -> Any:
-        """Start an actor of a class and give a typed proxy. See `spawn`."""
+        """Start an actor of a class and give a typed proxy. See `ActorSystem.spawn`."""
+        assert placement is None, "only a clustered host knows other places"
         full = self._reserve(name, owner)
         try:
             instance = await construct(
@@ -197,6 +200,14 @@ class ActorHost:
     def find_cell(self, target: str) -> Cell | None:
         """What a peer asks for: the name of a public actor, or ``@<node>/<number>``."""
         return self._directory.find(target)
+
+    def named(self, name: str) -> Cell | None:
+        """The actor of this node with a canonical name, public or not."""
+        return self._directory.named(name)
+
+    def numbered(self, local: int) -> Cell | None:
+        """The actor of this node with a number."""
+        return self._directory.numbered(local)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         """What an actor tells whoever wants a reference to it, ready to travel."""
@@ -308,14 +319,26 @@ class ActorHost:
         self._directory.remove(cell)
         self._metadata.pop(cell.actor_id.local, None)
 
-    def _cell_of(self, actor: str | ActorId | Reference) -> Cell:
+    def _cell_here(self, actor: str | ActorId | Reference) -> Cell | None:
+        """The actor of this node that is meant, if it is of this node.
+
+        Raises:
+            ValueError: a text that is no name, address or id.
+        """
         if isinstance(actor, Reference):
-            actor = place_of(actor).actor_id
+            place = place_of(actor)
+            actor = place.name if place.is_service and place.name else place.actor_id
         if isinstance(actor, str):
-            cell = self._directory.named(canonical_name(actor))
-        else:
-            ours = actor.node == self.node_id
-            cell = self._directory.numbered(actor.local) if ours else None
+            address = ActorAddress.parse(actor)
+            if address.host_port is not None or address.node not in (None, LOCALHOST, self.node_id):
+                return None
+            if address.name is not None:
+                return self._directory.named(address.name)
+            actor = ActorId(self.node_id, address.local or 0)
+        return self._directory.numbered(actor.local) if actor.node == self.node_id else None
+
+    def _cell_of(self, actor: str | ActorId | Reference) -> Cell:
+        cell = self._cell_here(actor)
         if cell is None:
             raise ActorNotFound(f"no actor {str(actor)!r} on this node")
         return cell

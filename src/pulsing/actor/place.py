@@ -87,6 +87,9 @@ class Place:
         self.class_name = class_name
         self.offer = offer
 
+    is_service = False
+    """It stands for a name, not for one actor."""
+
     @property
     def identity(self) -> object:
         """What references to it have in common for as long as they live."""

@@ -7,7 +7,7 @@ them: ``ask``, ``tell``, ``sync``, ``ref`` and the others in `_OWN` are found la
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from pulsing.actor.handles import AnyHandle, AttributeHandle, MethodHandle, StreamHandle
 from pulsing.actor.methods import MethodTable
@@ -28,7 +28,7 @@ class ActorProxy(Reference, Generic[T]):
     ``await proxy.method(...)`` asks, ``proxy.method.tell(...)`` tells, ``async for`` streams,
     ``await proxy.attribute`` reads. A typed proxy has the names of its class and refuses others;
     one made by ``as_any()`` has every public name. Where the actor has no method of that name:
-    ``ref``, ``actor_id``, ``as_any``, ``as_type``, ``ask``, ``tell`` and ``sync``.
+    ``ref``, ``actor_id``, ``as_any``, ``as_type``, ``with_key``, ``ask``, ``tell`` and ``sync``.
     """
 
     __slots__ = ("__dict__", "_table")
@@ -49,6 +49,7 @@ class ActorProxy(Reference, Generic[T]):
         def sync(self) -> SyncProxy: ...
         def as_any(self) -> ActorProxy[Any]: ...
         def as_type(self, cls: type[Any]) -> Any: ...
+        def with_key(self, key: str) -> Self: ...
         def ask(self, msg: Any) -> Call[Any]: ...
         def tell(self, msg: Any) -> Tell: ...
 
@@ -156,6 +157,11 @@ def _sync(proxy: ActorProxy[Any]) -> Any:
     return SyncProxy(proxy)
 
 
+def _with_key(proxy: ActorProxy[Any]) -> Callable[[str], ActorProxy[Any]]:
+    table = proxy._table  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return lambda key: ActorProxy(place_of(proxy).with_key(key), table)
+
+
 _OWN: Final[Mapping[str, Callable[[ActorProxy[Any]], Any]]] = {
     "actor_id": lambda proxy: place_of(proxy).actor_id,
     "as_any": lambda proxy: _ref(proxy).as_any,
@@ -164,4 +170,5 @@ _OWN: Final[Mapping[str, Callable[[ActorProxy[Any]], Any]]] = {
     "ref": _ref,
     "sync": _sync,
     "tell": lambda proxy: _ref(proxy).tell,
+    "with_key": _with_key,
 }

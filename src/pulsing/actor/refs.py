@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pulsing.actor.call import Call, Tell
 from pulsing.actor.handles import AnyHandle
@@ -46,7 +46,7 @@ class ActorRef(Reference):
 
     @property
     def actor_id(self) -> ActorId:
-        """The exact identity of the actor."""
+        """The exact identity of the actor; of a name's, that which got the latest call."""
         return self._place.actor_id
 
     @property
@@ -58,6 +58,15 @@ class ActorRef(Reference):
     def address(self) -> ActorAddress:
         """The exact address; ``str()`` of it is something `pulsing.refer` takes."""
         return self._place.address
+
+    def with_key(self, key: str) -> Self:
+        """The same actors, of which calls with this key go to always the same one.
+
+        Of a name with many instances, the key picks one (rendezvous hashing): the same on every
+        node, and another one only for those keys whose instance has gone. Where there is but one
+        actor, it is that one.
+        """
+        return type(self)(self._place.with_key(key))
 
     def as_any(self) -> ActorProxy[Any]:
         """A proxy on which every public name is a method; the actor refuses what it lacks."""

@@ -28,6 +28,7 @@ from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
 from pulsing.actor.options import NO_OPTIONS, ActorOptions
 
 if TYPE_CHECKING:
+    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.system import ActorSystem
@@ -48,10 +49,16 @@ def options_of(owner: type) -> ActorOptions:
     return cast(ActorOptions, getattr(owner, OPTIONS, NO_OPTIONS))
 
 
+def is_actor_class(owner: type[Any]) -> bool:
+    """Whether a class was made for actors: decorated with `remote`, or derived from `Actor`."""
+    decorated = any(OPTIONS in vars(base) for base in owner.__mro__)
+    return decorated or (issubclass(owner, Actor) and owner is not Actor)
+
+
 class Spawner(Generic[P, T]):
     """A class together with options: what ``Counter.options(...)`` gives."""
 
-    __slots__ = ("_name", "_options", "_owner", "_public", "_system")
+    __slots__ = ("_name", "_options", "_owner", "_placement", "_public", "_system")
 
     def __init__(
         self,
@@ -59,12 +66,14 @@ class Spawner(Generic[P, T]):
         options: ActorOptions,
         name: str | None,
         public: bool | None,
+        placement: str | None,
         system: ActorSystem | None,
     ) -> None:
         self._owner = owner
         self._options = options
         self._name = name
         self._public = public
+        self._placement = placement
         self._system = system
 
     async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -76,6 +85,7 @@ class Spawner(Generic[P, T]):
             kwargs,
             name=self._name,
             public=self._public,
+            placement=self._placement,
             options=self._options,
         )
         return cast(T, proxy)
@@ -97,6 +107,8 @@ class Actor:
         actor_id: ActorId
         sync: Any
 
+        def with_key(self, key: str) -> Self: ...
+
     @overload
     @classmethod  # pyright: ignore[reportArgumentType]  # typeshed knows no ParamSpec of cls
     async def spawn(cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs) -> A: ...
@@ -107,6 +119,16 @@ class Actor:
         *args: Any,
         name: str | None,
         public: bool | None = None,
+        placement: str | None = None,
+        system: ActorSystem | None = None,
+        **kwargs: Any,
+    ) -> A: ...
+    @overload
+    @classmethod
+    async def spawn(
+        cls: type[A],
+        *args: Any,
+        placement: str | None,
         system: ActorSystem | None = None,
         **kwargs: Any,
     ) -> A: ...
@@ -119,6 +141,7 @@ class Actor:
         *args: Any,
         name: str | None = None,
         public: bool | None = None,
+        placement: str | None = None,
         system: ActorSystem | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -133,18 +156,27 @@ class Actor:
             name: where others find it; default: a generated one. For a constructor that itself
                 has a ``name``, use ``options(name=...).spawn(name=...)``.
             public: whether other nodes find it by name; default: when it was given one.
-            system: where to start it; default: the actor's own or the process's.
+            placement: on which node: ``"local"`` (default), ``"remote"`` (another one), the id or
+                name of a node, ``"label:gpu"`` or ``"label:zone=eu"`` (any that has it).
+            system: whose actor it is; default: that of the actor whose code runs, or the process's.
             kwargs: for the constructor.
 
         Raises:
-            ValueError: ``name`` is not an actor name.
-            NameTaken: an actor of this name lives on this node.
-            PulsingRuntimeError: there is no system, or it is shutting down.
+            ValueError: ``name`` is not an actor name, or ``placement`` none of these.
+            NameTaken: an actor of this name lives on that node.
+            PulsingRuntimeError: there is no system, or it is shutting down; no node fits, or it
+                has not imported the class.
             Exception: what the constructor or ``on_start`` raised.
         """
         where = system or _default_system()
         return await where.spawn_class(
-            cls, args, kwargs, name=name, public=public, options=options_of(cls)
+            cls,
+            args,
+            kwargs,
+            name=name,
+            public=public,
+            placement=placement,
+            options=options_of(cls),
         )
 
     @classmethod  # pyright: ignore[reportArgumentType]  # as above
@@ -153,6 +185,7 @@ class Actor:
         *,
         name: str | None = None,
         public: bool | None = None,
+        placement: str | None = None,
         system: ActorSystem | None = None,
         max_concurrency: int | None = None,
         executor: str | Executor | None = None,
@@ -165,6 +198,7 @@ class Actor:
         Args:
             name: see `spawn`.
             public: see `spawn`.
+            placement: see `spawn`.
             system: see `spawn`.
             max_concurrency: see `remote`, as all that follow; default: as the class was decorated.
             executor: see `remote`.
@@ -183,21 +217,26 @@ class Actor:
             on_full=on_full,
             stream_buffer=stream_buffer,
         )
-        return Spawner(owner, options_of(owner).updated(changed), name, public, system)
+        options = options_of(owner).updated(changed)
+        return Spawner(owner, options, name, public, placement, system)
 
     @classmethod
     async def resolve(
         cls,
         name: str,
         *,
+        node_id: str | None = None,
         timeout: float | None = None,
+        policy: Policy | str | None = None,
         system: ActorSystem | None = None,
     ) -> Self:
-        """Find an actor of this class and give a typed proxy of it.
+        """Find an actor of this class and give a typed proxy of it. See `ActorSystem.resolve`.
 
         Args:
             name: a name, an ``actor://`` address, or the text of an actor id.
+            node_id: only that node's instance; the id or the name of a node.
             timeout: seconds to wait until it exists; default: it must exist now.
+            policy: which instance gets a call; default: each in turn.
             system: where to look; default: the actor's own or the process's.
 
         Raises:
@@ -206,7 +245,7 @@ class Actor:
             NodeUnreachable: the node in the address does not answer.
         """
         where = system or _default_system()
-        return await where.resolve(name, cls=cls, timeout=timeout)
+        return await where.resolve(name, cls=cls, node_id=node_id, timeout=timeout, policy=policy)
 
 
 OPERATIONS: Final[tuple[str, ...]] = ("spawn", "options", "resolve")
@@ -225,6 +264,7 @@ if TYPE_CHECKING:
             *args: Any,
             name: str | None = None,
             public: bool | None = None,
+            placement: str | None = None,
             system: ActorSystem | None = None,
             **kwargs: Any,
         ) -> ActorProxy[T]: ...
@@ -233,6 +273,7 @@ if TYPE_CHECKING:
             *,
             name: str | None = None,
             public: bool | None = None,
+            placement: str | None = None,
             system: ActorSystem | None = None,
             max_concurrency: int | None = None,
             executor: str | Executor | None = None,
@@ -241,7 +282,13 @@ if TYPE_CHECKING:
             stream_buffer: int | None = None,
         ) -> Spawner[P, ActorProxy[T]]: ...
         async def resolve(
-            cls, name: str, *, timeout: float | None = None, system: ActorSystem | None = None
+            cls,
+            name: str,
+            *,
+            node_id: str | None = None,
+            timeout: float | None = None,
+            policy: Policy | str | None = None,
+            system: ActorSystem | None = None,
         ) -> ActorProxy[T]: ...
         def __getattr__(cls, name: str) -> Any: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop, current_task  # pyright: ignore[reportPrivateUsage]
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pulsing.actor.deadline import SCOPE
@@ -229,9 +229,25 @@ class RemoteTell(RemoteReply):
     """A message to another node. Awaiting it waits until the mailbox there has taken it."""
 
     _observed = False
+    on_failed: Callable[[BaseException], BaseException | None] | None = None
+    """Asked about an error before anybody hears of it: gives the one to tell, or None when the
+    message is on its way to another actor now."""
+
+    def settle(self, value: Any) -> None:
+        """See `Reply.settle`."""
+        if self.on_failed is not None:
+            self.on_failed = None
+        super().settle(value)
 
     def settle_error(self, error: BaseException) -> None:
         """Somebody who waits gets the error; if nobody does, it is counted and logged."""
+        on_failed, self.on_failed = self.on_failed, None
+        if on_failed is not None and not self.settled:
+            last = on_failed(error)
+            if last is None:
+                super().settle_error(error)  # for whoever waits, to wait for that one
+                return
+            error = last
         super().settle_error(error)
         self.dispatcher.loop.call_soon(self._report_unless_observed, error)
 

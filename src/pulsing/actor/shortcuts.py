@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor.api import default_system
 
 if TYPE_CHECKING:
+    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.place import Reference
@@ -28,6 +29,7 @@ async def spawn(  # type: ignore[overload-overlap]
     *args: Any,
     name: str | None = None,
     public: bool | None = None,
+    placement: str | None = None,
     system: ActorSystem | None = None,
     **kwargs: Any,
 ) -> A: ...
@@ -38,6 +40,7 @@ async def spawn(  # type: ignore[overload-overlap]
     *args: Any,
     name: str | None = None,
     public: bool | None = None,
+    placement: str | None = None,
     system: ActorSystem | None = None,
     **kwargs: Any,
 ) -> ActorProxy[T]: ...
@@ -61,6 +64,7 @@ async def spawn(
     *args: Any,
     name: str | None = None,
     public: bool | None = None,
+    placement: str | None = None,
     system: ActorSystem | None = None,
     **kwargs: Any,
 ) -> Any:
@@ -71,11 +75,12 @@ async def spawn(
         args: for the constructor.
         name: where others find it; default: a generated one.
         public: whether other nodes find it by name; default: when it was given one.
+        placement: on which node of the cluster; default: this one.
         system: where to start it; default: the actor's own or the process's.
         kwargs: for the constructor; for an instance: options.
     """
     where: Any = system or default_system()
-    return await where.spawn(actor, *args, name=name, public=public, **kwargs)
+    return await where.spawn(actor, *args, name=name, public=public, placement=placement, **kwargs)
 
 
 @overload
@@ -83,38 +88,52 @@ async def resolve(
     name: str,
     *,
     cls: None = None,
+    node_id: str | None = None,
     timeout: float | None = None,
+    policy: Policy | str | None = None,
     system: ActorSystem | None = None,
 ) -> ActorRef: ...
 @overload
 async def resolve(  # type: ignore[overload-overlap]
-    name: str, *, cls: type[A], timeout: float | None = None, system: ActorSystem | None = None
+    name: str,
+    *,
+    cls: type[A],
+    node_id: str | None = None,
+    timeout: float | None = None,
+    policy: Policy | str | None = None,
+    system: ActorSystem | None = None,
 ) -> A: ...
 @overload
 async def resolve(
     name: str,
     *,
     cls: ActorClass[..., T] | type[T],
+    node_id: str | None = None,
     timeout: float | None = None,
+    policy: Policy | str | None = None,
     system: ActorSystem | None = None,
 ) -> ActorProxy[T]: ...
 async def resolve(
     name: str,
     *,
     cls: Any = None,
+    node_id: str | None = None,
     timeout: float | None = None,
+    policy: Policy | str | None = None,
     system: ActorSystem | None = None,
 ) -> Any:
     """Find an actor; see `ActorSystem.resolve`.
 
     Args:
-        name: a name, an ``actor://`` address, or the text of an actor id.
+        name: a name, ``name@node``, an ``actor://`` address, or the text of an actor id.
         cls: gives a typed proxy of this class instead of a reference.
+        node_id: only that node's actor; the id or the name of a node.
         timeout: seconds to wait until the actor exists; default: it must exist now.
+        policy: which of the actors of one name gets a call; default: each in turn.
         system: where to look; default: the actor's own or the process's.
     """
     where: Any = system or default_system()
-    return await where.resolve(name, cls=cls, timeout=timeout)
+    return await where.resolve(name, cls=cls, node_id=node_id, timeout=timeout, policy=policy)
 
 
 async def refer(

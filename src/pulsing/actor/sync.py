@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pulsing.actor.api import Labels
+    from pulsing.actor.choosing import Policy
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, ActorClass
@@ -148,25 +149,54 @@ def spawn(actor: Any, /, *args: Any, name: str | None = None, **kwargs: Any) -> 
 
 
 @overload
-def resolve(name: str, *, cls: None = None, timeout: float | None = None) -> ActorRef: ...
+def resolve(
+    name: str,
+    *,
+    cls: None = None,
+    node_id: str | None = None,
+    timeout: float | None = None,
+    policy: Policy | str | None = None,
+) -> ActorRef: ...
 @overload
-def resolve(name: str, *, cls: type[A], timeout: float | None = None) -> A: ...  # type: ignore[overload-overlap]
+def resolve(  # type: ignore[overload-overlap]
+    name: str,
+    *,
+    cls: type[A],
+    node_id: str | None = None,
+    timeout: float | None = None,
+    policy: Policy | str | None = None,
+) -> A: ...
 @overload
 def resolve(
-    name: str, *, cls: ActorClass[..., T] | type[T], timeout: float | None = None
+    name: str,
+    *,
+    cls: ActorClass[..., T] | type[T],
+    node_id: str | None = None,
+    timeout: float | None = None,
+    policy: Policy | str | None = None,
 ) -> ActorProxy[T]: ...
-def resolve(name: str, *, cls: Any = None, timeout: float | None = None) -> Any:
+def resolve(
+    name: str,
+    *,
+    cls: Any = None,
+    node_id: str | None = None,
+    timeout: float | None = None,
+    policy: Policy | str | None = None,
+) -> Any:
     """Find an actor and wait for it; see `pulsing.resolve`.
 
     Raises:
         PulsingRuntimeError: there is no system; called on the loop's own thread.
     """
     system: Any = api.default_system()
-    return block(system.loop, lambda: system.resolve(name, cls=cls, timeout=timeout))
+    return block(
+        system.loop,
+        lambda: system.resolve(name, cls=cls, node_id=node_id, timeout=timeout, policy=policy),
+    )
 
 
 def stop(actor: Any) -> None:
-    """Stop an actor of this node, by name, reference or proxy; see `ActorSystem.stop`."""
+    """Stop an actor, by name, reference or proxy; see `ActorSystem.stop`."""
     system = api.default_system()
     block(system.loop, lambda: system.stop(actor))
 

@@ -7,10 +7,11 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pulsing.actor import travel
-from pulsing.actor.clustering import ClusteredHost, cautions
+from pulsing.actor.clustering import ClusteredHost
 from pulsing.actor.deadline import SCOPE
-from pulsing.actor.finding import arrived, find
+from pulsing.actor.finding import arrived, at_node, find, stop_elsewhere
 from pulsing.actor.hosting import SystemState, retired
+from pulsing.actor.networking import cautions
 from pulsing.actor.options import ActorOptions
 from pulsing.actor.place import Reference, place_of
 from pulsing.actor.proxy import typed_proxy
@@ -18,18 +19,15 @@ from pulsing.actor.refs import ActorRef
 from pulsing.actor.remote import options_of
 from pulsing.addresses import ActorAddress
 from pulsing.config import SystemConfig
-from pulsing.errors import PulsingRuntimeError
 from pulsing.ids import ActorId
-from pulsing.wire import Codec, WireLimits
 
 if TYPE_CHECKING:
+    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
-    from pulsing.actor.network import Network
     from pulsing.actor.place import Place
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.remote import Actor, ActorClass
-    from pulsing.actor.remote_client import RemoteTarget
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
@@ -56,10 +54,6 @@ class ActorSystem(ClusteredHost):
 
     def __init__(self, config: SystemConfig, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(config, loop)
-        limits = WireLimits(max_message_bytes=config.max_message_bytes)
-        trusted = config.allow_pickle or config.passphrase is not None
-        self.codec = Codec(limits=limits, allow_pickle=trusted, context=self)
-        self._network: Network | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -104,6 +98,7 @@ class ActorSystem(ClusteredHost):
         *args: Any,
         name: str | None = None,
         public: bool | None = None,
+        placement: str | None = None,
         **kwargs: Any,
     ) -> A: ...
     @overload
@@ -114,6 +109,7 @@ class ActorSystem(ClusteredHost):
         *args: Any,
         name: str | None = None,
         public: bool | None = None,
+        placement: str | None = None,
         **kwargs: Any,
     ) -> ActorProxy[T]: ...
     @overload
@@ -137,6 +133,7 @@ class ActorSystem(ClusteredHost):
         *args: Any,
         name: str | None = None,
         public: bool | None = None,
+        placement: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Start an actor: of a class with arguments for its constructor, or a ready instance.
@@ -147,6 +144,9 @@ class ActorSystem(ClusteredHost):
             args: for the constructor, when it is a class.
             name: where others find it; default: a generated one.
             public: whether other nodes find it by name; default: when it was given one.
+            placement: on which node, for a class: ``"local"`` (default), ``"remote"`` (another
+                one), the id or name of a node, ``"label:gpu"`` or ``"label:zone=eu"``. The class
+                is found there by its import path, among what that node has imported.
             kwargs: for the constructor, when it is a class. For an instance: options as in
                 `pulsing.remote`; by default those of its class.
 
@@ -154,16 +154,25 @@ class ActorSystem(ClusteredHost):
             A typed proxy for a class, an `ActorRef` for an instance.
 
         Raises:
-            ValueError: ``name`` is not an actor name.
-            NameTaken: an actor of this name lives on this node.
-            PulsingRuntimeError: the system is draining or was shut down.
+            ValueError: ``name`` is not an actor name, or ``placement`` none of these.
+            NameTaken: an actor of this name lives on that node.
+            PulsingRuntimeError: the system is draining or was shut down; or no node fits, or it
+                has not imported the class.
             Exception: what the constructor or ``on_start`` raised; nothing is left of the actor.
         """
         if isinstance(actor, type):
             options = options_of(actor)
             return await self.spawn_class(
-                actor, args, kwargs, name=name, public=public, options=options
+                actor,
+                args,
+                kwargs,
+                name=name,
+                public=public,
+                placement=placement,
+                options=options,
             )
+        if placement not in (None, "local"):
+            raise TypeError(f"{actor!r} is an instance already; it stays on this node")
         if args:
             raise TypeError(f"{actor!r} is an instance already; it takes no arguments")
         options = ActorOptions.checked(**kwargs)
@@ -173,31 +182,67 @@ class ActorSystem(ClusteredHost):
 
     @overload
     async def resolve(
-        self, name: str, *, cls: None = None, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        cls: None = None,
+        node_id: str | None = None,
+        timeout: float | None = None,
+        policy: Policy | str | None = None,
     ) -> ActorRef: ...
     @overload
-    async def resolve(self, name: str, *, cls: type[A], timeout: float | None = None) -> A: ...  # type: ignore[overload-overlap]
+    async def resolve(  # type: ignore[overload-overlap]
+        self,
+        name: str,
+        *,
+        cls: type[A],
+        node_id: str | None = None,
+        timeout: float | None = None,
+        policy: Policy | str | None = None,
+    ) -> A: ...
     @overload
     async def resolve(
-        self, name: str, *, cls: ActorClass[..., T] | type[T], timeout: float | None = None
+        self,
+        name: str,
+        *,
+        cls: ActorClass[..., T] | type[T],
+        node_id: str | None = None,
+        timeout: float | None = None,
+        policy: Policy | str | None = None,
     ) -> ActorProxy[T]: ...
     async def resolve(
-        self, name: str, *, cls: type[Any] | None = None, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        cls: type[Any] | None = None,
+        node_id: str | None = None,
+        timeout: float | None = None,
+        policy: Policy | str | None = None,
     ) -> Any:
         """Find an actor.
 
+        In a cluster, a name alone gives a reference to all actors of that name: each call picks
+        one of them, as ``policy`` says, of those that are registered then; busy and suspect nodes
+        only when there are no others. A call that certainly did not arrive is sent to another one.
+        ``name@node`` and every other address give a reference to exactly one actor.
+
         Args:
-            name: a name, an ``actor://`` address, or the text of an actor id.
+            name: a name, ``name@node``, an ``actor://`` address, or the text of an actor id.
             cls: gives a typed proxy of this class instead of a reference.
+            node_id: the same as ``name@node``: the id or the name of a node.
             timeout: seconds to wait until the actor exists and its node answers; default: it must
                 exist now.
+            policy: ``"round_robin"`` (default), ``"random"``, ``"local_first"``,
+                ``"least_in_flight"``, ``"power_of_two"``, or an object; see
+                `pulsing.cluster.policies`. ``"hash"`` needs a key: `ActorRef.with_key`.
 
         Raises:
-            ValueError: ``name`` is none of these.
+            ValueError: ``name`` or ``policy`` is none of these.
             ActorNotFound: there is none, or there was none for ``timeout`` seconds.
             NodeUnreachable: the node in the address did not answer.
         """
-        place = await self._locate(ActorAddress.parse(name), timeout or 0.0)
+        address = at_node(ActorAddress.parse(name), node_id)
+        place = await self._locate(address, timeout or 0.0, policy)
         return ActorRef(place) if cls is None else typed_proxy(place, cls)
 
     async def refer(self, actor: ActorId | ActorAddress | Reference | str) -> ActorRef:
@@ -215,10 +260,12 @@ class ActorSystem(ClusteredHost):
         address = actor if isinstance(actor, ActorAddress) else ActorAddress.parse(actor)
         return ActorRef(await self._locate(address, 0.0))
 
-    async def _locate(self, address: ActorAddress, timeout_s: float) -> Place:
+    async def _locate(
+        self, address: ActorAddress, timeout_s: float, policy: Policy | str | None = None
+    ) -> Place:
         if self._state is SystemState.CLOSED:
             self._refuse()
-        return await find(self, self._directory, address, timeout_s)
+        return await find(self, self._directory, address, timeout_s, policy)
 
     def arrived(
         self, actor_id: ActorId, *, name: str | None, host_port: str | None, class_name: str
@@ -240,19 +287,26 @@ class ActorSystem(ClusteredHost):
     # --- stopping
 
     async def stop(self, actor: str | ActorId | Reference, *, grace_s: float = 0.0) -> None:
-        """Stop an actor of this node and wait until ``on_stop`` has run.
+        """Stop an actor, of this node or another, and wait until ``on_stop`` has run.
 
-        Its name is free at once. Called by the actor itself, it does not wait.
+        Its name is free at once. Called by the actor itself, it does not wait. A name alone means
+        the actor of this node; if it has none, the only one of the cluster.
 
         Args:
-            actor: its name, id, reference or proxy.
+            actor: its name, ``name@node``, address, id, reference or proxy.
             grace_s: seconds in which calls that wait and run may finish; those that are left then
                 are refused or cancelled.
 
         Raises:
-            ActorNotFound: no such actor on this node.
+            ActorNotFound: no such actor.
+            NodeUnreachable: its node did not answer.
+            PulsingRuntimeError: several nodes, but not this one, have an actor of this name; says
+                how to name one of them.
         """
-        cell = self._cell_of(actor)
+        cell = self._cell_here(actor)
+        if cell is None:
+            await stop_elsewhere(self, actor, grace_s)
+            return
         ended = cell.stop(grace_s=grace_s)
         scope = SCOPE.get()
         if scope is None or scope.cell is not cell:
@@ -301,6 +355,7 @@ class ActorSystem(ClusteredHost):
                 *(cell.stop() for cell in cells[begin : begin + _STOP_BATCH]),
                 return_exceptions=True,
             )
+        await self._stop_steward()
         self._metadata.clear()
         await self._close_cluster()
         await self._stop_network()
@@ -329,41 +384,3 @@ class ActorSystem(ClusteredHost):
             self._addr = await self._network.listen(listen_addr, gateway)
             for caution in cautions(self.config, self._addr):
                 _log.warning("%s", caution)
-
-    def network(self) -> Network:
-        """Its side of the wire; made when it is first needed. A standalone node only dials."""
-        if self._network is None:
-            from pulsing.actor.network import Network
-
-            if self.is_closed:
-                raise PulsingRuntimeError(f"the actor system {self.node_id[:8]} was shut down")
-            self._network = Network(self, None)
-        return self._network
-
-    async def _drain_network(self, timeout_s: float) -> None:
-        """Take no new requests from peers; wait until the open ones are answered."""
-        if self._network is not None:
-            await self._network.drain(timeout_s)
-
-    async def _stop_network(self) -> None:
-        """Close the port and all connections."""
-        if self._network is not None:
-            await self._network.close()
-
-    def remote_target(self, host_port: str, target: str) -> RemoteTarget:
-        """Where calls to an actor of another node go.
-
-        Args:
-            host_port: where its node listens.
-            target: canonical name, or ``@<node>/<number>``.
-        """
-        return self.network().target(host_port, target)
-
-    async def describe_remote(self, host_port: str, target: str) -> object:
-        """What `describe` gives, asked of another node.
-
-        Raises:
-            ActorNotFound: it has no such actor.
-            NodeUnreachable: nobody answers there.
-        """
-        return await self.remote_target(host_port, target).describe()

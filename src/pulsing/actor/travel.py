@@ -1,7 +1,8 @@
 """How references, proxies and messages travel between nodes.
 
-A reference travels as where its actor is; the receiver makes one of its own system, without asking
-anybody. A typed proxy arrives typed when its class is imported there, otherwise untyped.
+A reference travels as where its actor is, or, to a service, as its name and policy; the receiver
+makes one of its own system, without asking anybody. A typed proxy arrives typed when its class is
+imported there, otherwise untyped.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pulsing.actor.message import Message, StreamMessage
 from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.proxy import ActorProxy, class_of_proxy, typed_proxy
 from pulsing.actor.refs import ActorRef
+from pulsing.actor.service_place import ServicePlace, service_place
 from pulsing.errors import PulsingRuntimeError, WireError
 from pulsing.ids import ActorId
 from pulsing.wire.lookup import find_class, wire_name
@@ -26,6 +28,8 @@ _MAX_TEXT_CHARS: Final = 1024
 
 def _pack_place(reference: Reference) -> list[object]:
     place = place_of(reference)
+    if isinstance(place, ServicePlace):
+        return [place.name, place.policy_text, place.class_name, *place.whereabouts()]
     host_port = place.address.host_port
     if host_port is None:
         raise WireError(
@@ -42,6 +46,19 @@ def _unpack_place(packed: object, system: ActorSystem) -> Place:
         ):
             try:
                 return system.arrived(
+                    ActorId.parse(actor_id), name=name, host_port=host_port, class_name=class_name
+                )
+            except (ValueError, PulsingRuntimeError) as error:
+                raise WireError(f"a reference arrived that cannot be used: {error}", error) from (
+                    error
+                )
+        case [str(name), str(policy), str(class_name), str(actor_id), str(host_port)] if (
+            max(map(len, (name, policy, class_name, actor_id, host_port))) <= _MAX_TEXT_CHARS
+        ):
+            try:
+                if system.cluster is not None:
+                    return service_place(system, name, policy, class_name)
+                return system.arrived(  # who is in no cluster knows one of the actors
                     ActorId.parse(actor_id), name=name, host_port=host_port, class_name=class_name
                 )
             except (ValueError, PulsingRuntimeError) as error:
