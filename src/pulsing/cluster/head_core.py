@@ -22,10 +22,11 @@ from .admission import judge, size_of_claim
 from .claims import Claim
 from .effects import Effect, Severity, WriteLog
 from .head_mode import HeadModeCore
-from .members import NodeInfo
+from .members import MemberStatus, NodeInfo
 from .messages import (
     Ack,
     Answer,
+    Gossip,
     Heartbeat,
     NotMe,
     Page,
@@ -70,6 +71,7 @@ class HeadCore(HeadModeCore):
         self._heard_at: dict[str, float] = {}
         self._verify_at: dict[str, tuple[float, int]] = {}  # when, and how often yet
         self._pulling: set[str] = set()
+        self._to_refute: set[str] = set()
         self._tick_at: float | None = None
         self._believed(info.node_id)
 
@@ -140,6 +142,7 @@ class HeadCore(HeadModeCore):
         if not self._is_present(node_id):
             self._heard_at.pop(node_id, None)
             self._verify_at.pop(node_id, None)
+            self._to_refute.discard(node_id)
 
     def _names_seen(self, names: Iterable[str]) -> None:
         """Nobody waits for a pull here."""
@@ -170,12 +173,14 @@ class HeadCore(HeadModeCore):
         if peer_id in self._heard_at:
             self._heard_at[peer_id] = now
         match message:
+            case Gossip() if peer_id not in self._heard_at:
+                return Unknown()
             case Register():
                 return self._register(peer_id, message, now, effects)
             case Heartbeat():
                 return self._heartbeat(peer_id, message, now, effects)
             case PullAll(epoch, version):
-                if peer_id not in self._heard_at:
+                if peer_id not in self._heard_at or peer_id in self._to_refute:
                     return Unknown()
                 return self._table_since(epoch, version)
             case _:
@@ -194,8 +199,10 @@ class HeadCore(HeadModeCore):
             why = f"node {peer_id} has its address now"
             effects += self._is_dead(node_id, why, now)
         known = self.table.get(peer_id)
-        if known is not None and not known.is_present and claim.incarnation <= known.incarnation:
+        must_rise = known is not None and (not known.is_present or peer_id in self._to_refute)
+        if known is not None and must_rise and claim.incarnation <= known.incarnation:
             return Unknown()
+        self._to_refute.discard(peer_id)
         effects += self._learn(claim, now)
         if not self._is_present(peer_id):
             return Rejected(RejectCode.FULL, f"the head at {self._info.addr} has no room")
@@ -211,7 +218,7 @@ class HeadCore(HeadModeCore):
         if message.node_id != peer_id or (delta is not None and delta.owner != peer_id):
             reason = f"the heartbeat of {peer_id} speaks for another node"
             return Rejected(RejectCode.INVALID, reason)
-        if peer_id not in self._heard_at:
+        if peer_id not in self._heard_at or peer_id in self._to_refute:
             return Unknown()
         self._take_names(peer_id, delta, message.version, effects)
         return Registered(self.registry.version_of(peer_id))
@@ -249,6 +256,17 @@ class HeadCore(HeadModeCore):
             return []
 
         return [self._asking.ask(member.info.addr, pull, answered, failed)]
+
+    def _disputed(self, peer_id: str, claim: Claim) -> None:
+        """A worker took another one for dead, which registered here: only that one can refute it.
+
+        It does so when it is told that it is not known.
+        """
+        member = self.table.get(claim.node_id)
+        if member is None or peer_id not in self._heard_at or claim.node_id not in self._heard_at:
+            return
+        if claim.status >= MemberStatus.DEAD and claim.incarnation >= member.incarnation:
+            self._to_refute.add(claim.node_id)
 
     def _table_since(self, epoch: int, version: int) -> Table:
         begun = version > 0

@@ -245,17 +245,23 @@ class HeadModeCore(ABC):
     def _gossip_received(
         self, peer_id: str, claims: Iterable[Claim], now: float, effects: list[Effect]
     ) -> Ack:
-        """A peer says something about itself, or is wrong about this node: nothing else counts."""
+        """What a peer says about itself counts; what it has wrong is disputed."""
         refuted = False
         for claim in claims:
             if claim.node_id == self._info.node_id:
                 refuted |= self._refute(claim, now)
             elif claim.node_id == peer_id and self._is_present(peer_id):
                 effects += self._learn(claim, now, "it said goodbye")
+            else:
+                self._disputed(peer_id, claim)
         if not refuted:
             return Ack()
         effects += self._own_claim_changed(now)
         return Ack(News((self._own_claim(),)))
+
+    @abstractmethod
+    def _disputed(self, peer_id: str, claim: Claim) -> None:
+        """A peer claims something about another member."""
 
     def _refute(self, claim: Claim, now: float) -> bool:
         if self.table.decide(claim) is not Verdict.REFUTE:

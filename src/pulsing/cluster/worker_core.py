@@ -43,6 +43,7 @@ _REFUSED_PAUSE_S: Final = 10.0
 _CORRECTION_S: Final = 1.0
 """The head lacks names of ours although it was told: it is told again this soon."""
 _SILENT_FAILURES: Final = 3
+_MAX_DISPUTES: Final = 64
 _GOODBYES: Final = 32
 
 
@@ -219,11 +220,15 @@ class WorkerCore(ReadingWorker):
         return self._gossip()
 
     def _gossip(self) -> list[Effect]:
-        """Tell the head what it has wrong: about this node, or about itself."""
+        """Tell the head what it has wrong: about this node, about itself, about others."""
         claims = [self._own_claim()] if self._owes_claim else []
-        head = self.table.get(self._head_id)
-        if head is not None and head.status is not MemberStatus.ALIVE:
-            claims.append(self.table.claim_about(self._head_id))  # only it can refute that
+        disputed = sorted(self._disputes)[:_MAX_DISPUTES]
+        members = [self.table.get(node_id) for node_id in (self._head_id, *disputed)]
+        claims += [
+            self.table.claim_about(each.node_id)
+            for each in members
+            if each is not None and each.status is not MemberStatus.ALIVE
+        ]
         if not claims or not self._is_registered or self._leaves or Gossip in self._under_way:
             return []
         self._under_way.add(Gossip)
@@ -232,7 +237,8 @@ class WorkerCore(ReadingWorker):
         def answered(peer_id: str, answer: Request | Answer, now: float) -> list[Effect]:
             self._under_way.discard(Gossip)
             if not isinstance(answer, Ack):
-                return []
+                return self._not_known(now)
+            self._disputes.difference_update(disputed)
             effects: list[Effect] = []
             for each in answer.news.claims:
                 if each.node_id == peer_id:
@@ -244,7 +250,11 @@ class WorkerCore(ReadingWorker):
             self._under_way.discard(Gossip)  # again with the next sign of life of the head
             return []
 
-        return [self._asking.ask(self._head_addr, Gossip(News(tuple(claims))), answered, failed)]
+        gossip = Gossip(News(tuple(claims)))
+        return [self._asking.ask(self._head_addr, gossip, answered, failed)]
+
+    def _disputed(self, peer_id: str, claim: Claim) -> None:
+        """The head knows better; what others say of each other does not count."""
 
     # --- is the head there
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from .claims import Claim
+from .claims import Claim, Verdict
 from .effects import Effect
 from .head_mirror import HeadMirror
 from .head_mode import HeadModeCore
@@ -48,6 +48,7 @@ class ReadingWorker(HeadModeCore):
         self._mirror = HeadMirror(settings.heartbeat_timeout_s)
         self._pull_at: float | None = None
         self._extra_pulls: list[float] = []
+        self._disputes: set[str] = set()  # members that the head has, and we took for dead
         self._wanted: dict[str, float] = {}
         self._wanted_pause_s = _FIRST_WANTED_S
 
@@ -135,6 +136,8 @@ class ReadingWorker(HeadModeCore):
             if claim.node_id == self._info.node_id:
                 effects += self._own_record(claim, now)
             else:
+                if self.table.decide(claim) is Verdict.STALE:
+                    self._disputes.add(claim.node_id)
                 effects += self._learn(claim, now, "the head says so")
         for owner, version in table.versions:
             if self.registry.heard_version(owner, version):
