@@ -71,10 +71,10 @@ class LocalCluster(ClusterHandle[LocalNode]):
     ) -> None:
         from pulsing.config import SystemConfig
 
-        super().__init__()
+        super().__init__(seed)
         self._wanted = nodes
         self._config = config or SystemConfig().with_options(network="local")
-        self._fabric = Fabric(seed=seed)
+        self._fabric = Fabric(seed=self.seed)
         self._converge = converge
         self._check_leaks = check_leaks
         self._ending: set[asyncio.Task[None]] = set()

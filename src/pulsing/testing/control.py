@@ -8,9 +8,11 @@ import json
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from .observer import MAX_LINE_BYTES
+FD_VARIABLE: Final = "_PULSING_TESTING_CONTROL"
+"""The environment variable that tells a node the number of its end."""
+MAX_LINE_BYTES: Final = 16 << 20
 
 
 class NodeGone(ConnectionError):

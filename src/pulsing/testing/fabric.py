@@ -29,7 +29,7 @@ class Fabric:
         seed: of the dice for loss and jitter.
     """
 
-    def __init__(self, *, seed: int | None = None) -> None:
+    def __init__(self, *, seed: int) -> None:
         self.seed = seed
         self.relays: list[Relay] = []
         self._number_of: dict[str, int] = {}
@@ -52,7 +52,7 @@ class Fabric:
             faults_of,
             identify=_node_id,
             admits=lambda client: client not in self._dead,
-            seed=None if self.seed is None else self.seed * 1000 + number,
+            seed=self.seed * 1000 + number,
         )
         self.relays.append(relay)
         await relay.start()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Self, TypeVar
 
 from pulsing import clock
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LOOK_INTERVAL_S: Final = 0.005
-_LAST_EVENTS: Final = 20
 
 
 class NodeState(Enum):
@@ -86,9 +86,19 @@ class ClusterHandle(ABC, Generic[N]):
     """A cluster that a test starts, hurts and takes down: use it with ``async with``.
 
     ``cluster[i]`` is a node. Verbs without ``await`` take effect before they return.
+
+    Args:
+        seed: of the dice for faults; default: a random one, which `report` tells.
+
+    Attributes:
+        seed: the one in use.
     """
 
-    def __init__(self) -> None:
+    shown_events: ClassVar[int] = 20
+    """So many changes of each node are in `report`, the last ones."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = random.randrange(1 << 32) if seed is None else seed  # noqa: S311 - no secret
         self._nodes: list[N] = []
 
     # --- life
@@ -248,7 +258,7 @@ class ClusterHandle(ABC, Generic[N]):
     def report(self) -> str:
         """Who believes what of whom, and the last changes of each node."""
         names = {each.node_id: each.name for each in self._nodes if each.node_id}
-        lines: list[str] = []
+        lines = [f"{type(self).__name__} of {len(self)} nodes, seed {self.seed}"]
         for node in self._nodes:
             lines.append(repr(node)[1:-1])
             believed = ", ".join(
@@ -260,7 +270,7 @@ class ClusterHandle(ABC, Generic[N]):
             lines += [
                 f"  {each.at:.3f}  {names.get(each.node_id, each.name)} {each.status}"
                 f" (incarnation {each.incarnation})"
-                for each in node.sightings[-_LAST_EVENTS:]
+                for each in node.sightings[-self.shown_events :]
             ]
         return "\n".join(lines)
 

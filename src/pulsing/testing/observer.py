@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.remote import remote
 from pulsing.ids import canonical_name
+from pulsing.testing.control import FD_VARIABLE, MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from pulsing.actor.system import ActorSystem
     from pulsing.cluster.agent import MemberEvent
 
-FD_VARIABLE: Final = "_PULSING_TESTING_CONTROL"
-MAX_LINE_BYTES: Final = 16 << 20
 _LOOK_INTERVAL_S: Final = 0.004
 
 

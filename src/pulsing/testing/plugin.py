@@ -1,14 +1,20 @@
-"""The pytest plugin: fixtures for tests of programs that use Pulsing."""
+"""The pytest plugin: fixtures for tests of programs that use Pulsing.
+
+The fixtures are synchronous and hand out what ``async with`` takes, so they work with every
+plugin for asynchronous tests, and with ``asyncio.run``. Pulsing is imported when one is used.
+"""
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from pulsing.actor.system import ActorSystem
@@ -28,6 +34,37 @@ class StartNode(Protocol):
     ) -> NodeProcess:
         """Start it and wait until it is ready."""
         ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the plugin."""
+    group = parser.getgroup("pulsing")
+    group.addoption(
+        "--pulsing-seed",
+        type=int,
+        default=None,
+        metavar="N",
+        help="seed of the dice for faults in pulsing_cluster (default: random, told on failure)",
+    )
+    group.addoption(
+        "--pulsing-trace",
+        action="store_true",
+        help="show every change of membership when a test with pulsing_cluster fails",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test how its clusters were."""
+    report = yield
+    handle = sys.modules.get("pulsing.testing.handle")
+    if handle is not None and call.when == "call":
+        texts, handle.REPORTS[:] = list(handle.REPORTS), []
+        if report.failed:
+            report.sections += [("pulsing cluster", text) for text in texts]
+    return report
 
 
 @pytest.fixture
@@ -62,3 +99,17 @@ def pulsing_system() -> Callable[..., AbstractAsyncContextManager[ActorSystem]]:
     from pulsing.testing.system import pulsing_system
 
     return pulsing_system
+
+
+@pytest.fixture
+def pulsing_cluster(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes a cluster of so many nodes for the time of an ``async with``.
+
+    It is `pulsing.testing.pulsing_cluster`, with the same arguments, and with the seed of
+    ``--pulsing-seed``.
+    """
+    from pulsing.testing.handle import ClusterHandle
+    from pulsing.testing.system import pulsing_cluster
+
+    ClusterHandle.shown_events = 1_000_000 if request.config.getoption("--pulsing-trace") else 20
+    return partial(pulsing_cluster, seed=request.config.getoption("--pulsing-seed"))

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from .control import Control, NodeGone
+from .control import FD_VARIABLE, Control, NodeGone
 from .fabric import Fabric
 from .handle import ClusterHandle, ClusterNode, NodeState
 from .namespaces import NamespaceNetwork
 from .node import NodeFailed, NodeProcess
-from .observer import FD_VARIABLE
 from .sightings import Sighting
 
 PORT_IN_NAMESPACE: Final = 7600
@@ -120,12 +119,12 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
         converge: bool = True,
         ready_within_s: float = 60.0,
     ) -> None:
-        super().__init__()
+        super().__init__(seed)
         if network is not None and len(network.addresses) < nodes:
             raise ValueError(f"{nodes} nodes on {len(network.addresses)} hosts")
         self._wanted = nodes
         self._network = network
-        self._fabric = Fabric(seed=seed) if faults and network is None else None
+        self._fabric = Fabric(seed=self.seed) if faults and network is None else None
         self._imports = ["pulsing.testing.observer", *imports]
         self._environ = dict(environ or {})
         self._labels = labels

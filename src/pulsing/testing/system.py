@@ -1,15 +1,17 @@
-"""A system for one test."""
+"""A system, or a cluster of them, for one test."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from pulsing.actor.system import ActorSystem
     from pulsing.config import SystemConfig
+    from pulsing.testing.cluster import LocalCluster
+    from pulsing.testing.processes import ProcessCluster
 
 
 @asynccontextmanager
@@ -42,3 +44,34 @@ async def pulsing_system(
         yield system
     finally:
         await api.shutdown()
+
+
+@overload
+def pulsing_cluster(
+    nodes: int, *, processes: Literal[False] = False, **options: Any
+) -> LocalCluster: ...
+@overload
+def pulsing_cluster(nodes: int, *, processes: Literal[True], **options: Any) -> ProcessCluster: ...
+def pulsing_cluster(
+    nodes: int, *, processes: bool = False, **options: Any
+) -> LocalCluster | ProcessCluster:
+    """A cluster for the block of ``async with``, which has converged when the block begins.
+
+        async with pulsing_cluster(3) as cluster:
+            counter = await cluster[0].system.spawn(Counter, name="counter")
+            cluster.partition([0], [1, 2])
+
+    Args:
+        nodes: how many.
+        processes: False: systems on the running loop, started in milliseconds. True: a process
+            each, with relays between them.
+        options: of `LocalCluster` or `ProcessCluster`.
+    """
+    if processes:
+        from pulsing.testing.processes import ProcessCluster
+
+        options.setdefault("faults", True)
+        return ProcessCluster(nodes, **options)
+    from pulsing.testing.cluster import LocalCluster
+
+    return LocalCluster(nodes, **options)
