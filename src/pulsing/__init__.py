@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from pulsing.actor.shortcuts import mount, refer, resolve, spawn, unmount
     from pulsing.actor.system import ActorSystem
     from pulsing.addresses import ActorAddress
+    from pulsing.cluster.agent import MemberEvent
+    from pulsing.cluster.members import Member, MemberStatus
+    from pulsing.cluster.policies import (
+        LeastInFlight,
+        LocalFirst,
+        Policy,
+        PowerOfTwoChoices,
+        RandomChoice,
+        RendezvousHash,
+        RoundRobin,
+    )
     from pulsing.config import SystemConfig
     from pulsing.errors import (
         ActorNotFound,
@@ -79,6 +90,17 @@ _EXPORTS = {
     "pulsing.actor.shortcuts": ("mount", "refer", "resolve", "spawn", "unmount"),
     "pulsing.actor.system": ("ActorSystem",),
     "pulsing.addresses": ("ActorAddress",),
+    "pulsing.cluster.agent": ("MemberEvent",),
+    "pulsing.cluster.members": ("Member", "MemberStatus"),
+    "pulsing.cluster.policies": (
+        "LeastInFlight",
+        "LocalFirst",
+        "Policy",
+        "PowerOfTwoChoices",
+        "RandomChoice",
+        "RendezvousHash",
+        "RoundRobin",
+    ),
     "pulsing.config": ("SystemConfig",),
     "pulsing.errors": (
         "ActorNotFound",
@@ -120,13 +142,20 @@ __all__ = [
     "ConnectionLost",
     "DeadlineExceeded",
     "Delivery",
+    "LeastInFlight",
+    "LocalFirst",
     "MailboxFull",
+    "Member",
+    "MemberEvent",
+    "MemberStatus",
     "Message",
     "MessageTooLarge",
     "MethodHandle",
     "NameTaken",
     "NodeUnreachable",
     "NotAuthenticated",
+    "Policy",
+    "PowerOfTwoChoices",
     "ProtocolMismatch",
     "PulsingActorError",
     "PulsingBusinessError",
@@ -135,6 +164,9 @@ __all__ = [
     "PulsingSystemError",
     "PulsingTimeoutError",
     "PulsingUnsupportedError",
+    "RandomChoice",
+    "RendezvousHash",
+    "RoundRobin",
     "StreamCall",
     "StreamHandle",
     "StreamMessage",

@@ -12,15 +12,16 @@ from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.service_place import service_place
 from pulsing.actor.steward import NODE_ACTOR
 from pulsing.addresses import LOCALHOST, ActorAddress
+from pulsing.cluster.policies import policy_of
 from pulsing.errors import ActorNotFound, NodeUnreachable, PulsingRuntimeError
 from pulsing.ids import ActorId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.directory import Directory
     from pulsing.actor.system import ActorSystem
+    from pulsing.cluster.policies import Policy
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -56,9 +57,11 @@ async def find(
         policy: which of many actors of one name gets a call.
 
     Raises:
+        ValueError: there is no such policy.
         ActorNotFound: there is none, or there was none for as long.
         NodeUnreachable: the node in the address did not answer.
     """
+    policy_of(policy)  # a wrong one is wrong also where it would not be asked
     host_port = address.host_port
     if host_port is not None and host_port not in (system.addr, system.reachable_addr):
         return await _find_remote(system, address, timeout_s)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.call import Call
 from pulsing.actor.describe import ActorDescription
@@ -174,7 +174,7 @@ def _given(options: ActorOptions) -> dict[str, Any]:
 def _place(system: ActorSystem, member: Member, said: object) -> Place:
     match said:
         case {"name": str(name)}:
-            description = ActorDescription.from_dict(cast("object", said))
+            description = ActorDescription.from_dict(said)
         case _:
             raise WireError(f"node {member.info.name} does not describe what it started")
     if description.actor_id.node != member.node_id:

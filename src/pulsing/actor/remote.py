@@ -28,10 +28,10 @@ from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
 from pulsing.actor.options import NO_OPTIONS, ActorOptions
 
 if TYPE_CHECKING:
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.system import ActorSystem
+    from pulsing.cluster.policies import Policy
     from pulsing.ids import ActorId
 
 P = ParamSpec("P")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from pulsing import chance, clock
-from pulsing.actor.choosing import Policy, policy_of
 from pulsing.actor.local import LocalTarget
 from pulsing.cluster.members import Member, MemberStatus, Registration
+from pulsing.cluster.policies import Policy, policy_of
 from pulsing.errors import ActorNotFound
 from pulsing.ids import ActorId
 
@@ -121,7 +121,7 @@ class Service:
             ValueError: there is no policy of this name.
         """
         if policy is not None and not isinstance(policy, str):
-            return policy
+            return policy_of(policy)
         key = policy or ""
         known = self._policies.get(key)
         if known is None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pulsing.actor.choosing import Policy, RendezvousHash
 from pulsing.actor.local import LocalTarget
 from pulsing.actor.place import Place
 from pulsing.actor.service import Service
 from pulsing.actor.service_target import ServiceTarget
 from pulsing.addresses import ActorAddress
+from pulsing.cluster.policies import Policy, RendezvousHash, name_of
 from pulsing.ids import canonical_name
 
 if TYPE_CHECKING:
     from pulsing.actor.describe import Offer
     from pulsing.actor.system import ActorSystem
     from pulsing.ids import ActorId
+
+_KEY: Final = ":"
+"""Stands between the name of a policy and its key."""
 
 
 class ServicePlace(Place):
@@ -44,8 +47,12 @@ class ServicePlace(Place):
 
     @property
     def policy_text(self) -> str:
-        """The policy as text, for other nodes; "" for one of the user's own."""
-        return ""
+        """The policy as text, for other nodes; "" for one of the user's own, which stays here."""
+        policy = self.policy
+        name = name_of(policy) or ""
+        if isinstance(policy, RendezvousHash) and policy.key is not None:
+            return f"{name}{_KEY}{policy.key}"
+        return name
 
     @property
     def identity(self) -> object:
@@ -102,7 +109,9 @@ class ServicePlace(Place):
 
     def with_key(self, key: str) -> ServicePlace:
         """See `Place.with_key`."""
-        return ServicePlace(self.system, self.service, RendezvousHash(key), self._class_name)
+        before = self.policy
+        policy = RendezvousHash(key) if not isinstance(before, RendezvousHash) else before
+        return ServicePlace(self.system, self.service, policy.with_key(key), self._class_name)
 
     def whereabouts(self) -> tuple[str, str]:
         """Id and address of one of the actors, for those that are in no cluster; "" for none."""
@@ -118,8 +127,16 @@ def service_place(
 ) -> ServicePlace:
     """Where a name of the cluster is.
 
+    Args:
+        system: who wants to know.
+        name: with or without its namespace.
+        policy: what a user said, or `ServicePlace.policy_text`.
+        class_name: of the actors, for display; None: as it is registered.
+
     Raises:
         ValueError: it is no name; or there is no such policy.
     """
     service = system.services.named(canonical_name(name))
+    if isinstance(policy, str) and _KEY in policy:
+        policy = RendezvousHash(policy.partition(_KEY)[2])
     return ServicePlace(system, service, service.policy(policy), class_name)

@@ -14,12 +14,13 @@ from pulsing import clock
 from pulsing.actor.call import DEFAULT_TIMEOUT
 from pulsing.actor.failover import can_be_sent_again, nothing_was_delivered
 from pulsing.actor.remote_replies import RemoteTell
+from pulsing.cluster.policies import choose
 from pulsing.errors import ActorNotFound, ActorStopped, NodeUnreachable, PulsingRuntimeError
 
 if TYPE_CHECKING:
     from pulsing.actor.call import Call, Items, Sent, Waiting
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.service import Instance, Service
+    from pulsing.cluster.policies import Policy
 
 
 class ServiceTarget:
@@ -40,8 +41,7 @@ class ServiceTarget:
             instances = [each for each in instances if each.actor_id not in ids]
         if not instances:
             return None
-        picked: Instance = self.policy.pick(instances, service.services.random)
-        service.last = picked
+        picked = service.last = choose(self.policy, instances, service.services.random)
         return picked
 
     def first(self) -> Instance:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor.api import default_system
 
 if TYPE_CHECKING:
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.place import Reference
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pulsing.actor.remote import Actor, ActorClass
     from pulsing.actor.system import ActorSystem
     from pulsing.addresses import ActorAddress
+    from pulsing.cluster.policies import Policy
     from pulsing.ids import ActorId
 
 A = TypeVar("A", bound="Actor")

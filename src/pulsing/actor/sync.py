@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pulsing.actor.api import Labels
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, ActorClass
     from pulsing.actor.system import ActorSystem
+    from pulsing.cluster.policies import Policy
     from pulsing.config import SystemConfig
 
 A = TypeVar("A", bound="Actor")

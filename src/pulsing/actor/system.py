@@ -22,12 +22,12 @@ from pulsing.config import SystemConfig
 from pulsing.ids import ActorId
 
 if TYPE_CHECKING:
-    from pulsing.actor.choosing import Policy
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.place import Place
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.remote import Actor, ActorClass
+    from pulsing.cluster.policies import Policy
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
@@ -234,7 +234,7 @@ class ActorSystem(ClusteredHost):
                 exist now.
             policy: ``"round_robin"`` (default), ``"random"``, ``"local_first"``,
                 ``"least_in_flight"``, ``"power_of_two"``, or an object; see
-                `pulsing.cluster.policies`. ``"hash"`` needs a key: `ActorRef.with_key`.
+                `pulsing.cluster.policies`. For a key there is `ActorRef.with_key`.
 
         Raises:
             ValueError: ``name`` or ``policy`` is none of these.

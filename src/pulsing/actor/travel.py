@@ -29,7 +29,10 @@ _MAX_TEXT_CHARS: Final = 1024
 def _pack_place(reference: Reference) -> list[object]:
     place = place_of(reference)
     if isinstance(place, ServicePlace):
-        return [place.name, place.policy_text, place.class_name, *place.whereabouts()]
+        policy = place.policy_text
+        if len(policy) > _MAX_TEXT_CHARS:
+            raise WireError(f"{reference!r} cannot be sent: its key has {len(policy)} characters")
+        return [place.name, policy, place.class_name, *place.whereabouts()]
     host_port = place.address.host_port
     if host_port is None:
         raise WireError(
@@ -57,7 +60,7 @@ def _unpack_place(packed: object, system: ActorSystem) -> Place:
         ):
             try:
                 if system.cluster is not None:
-                    return service_place(system, name, policy, class_name)
+                    return service_place(system, name, policy or None, class_name)
                 return system.arrived(  # who is in no cluster knows one of the actors
                     ActorId.parse(actor_id), name=name, host_port=host_port, class_name=class_name
                 )

@@ -8,6 +8,7 @@ import pytest
 
 import pulsing as pul
 from pulsing.actor.failover import can_be_sent_again, nothing_was_delivered
+from pulsing.actor.place import place_of
 from pulsing.cluster.members import MemberStatus, Registration
 from tests.unit.actor import clusters
 from tests.unit.actor.placed import Where
@@ -237,6 +238,26 @@ async def test_a_reference_to_a_name_travels_as_one():
         assert "Where proxy" in repr(typed)
 
 
+async def test_the_policy_of_a_reference_travels_with_its_key_and_ones_own_does_not():
+    class Last:
+        def pick(self, candidates, rng):
+            return candidates[-1]
+
+    async with three() as nodes:
+        remote = await nodes.one.resolve("w@n2")
+        ref = await nodes.one.resolve("w")
+        for key in "abc":
+            keyed = await remote.echo(ref.with_key(key))
+            assert await keyed.get() == await ref.with_key(key).get()
+            assert place_of(keyed).policy.key == key
+        least = await remote.echo(await nodes.one.resolve("w", policy=pul.LeastInFlight()))
+        assert isinstance(place_of(least).policy, pul.LeastInFlight)
+        own = await remote.echo(await nodes.one.resolve("w", policy=Last()))
+        assert isinstance(place_of(own).policy, pul.RoundRobin)
+        with pytest.raises(pul.WireError, match="its key has 2005 characters"):
+            await remote.echo(ref.with_key("k" * 2000))
+
+
 async def test_for_who_is_in_no_cluster_a_name_is_one_of_its_actors():
     async with three() as nodes:
         outside = await pul.ActorSystem.create()
@@ -370,8 +391,13 @@ async def test_local_first_and_least_in_flight_and_the_others_are_policies():
         ]  # fmt: skip
         for name in ("random", "power_of_two"):
             assert set(await counts(await nodes.one.resolve("w", policy=name), 60)) == {1, 2, 3}
-        with pytest.raises(ValueError, match="round_robin"):
-            await nodes.one.resolve("w", policy="fastest")
+        for name in ("w", "w@n2"):
+            with pytest.raises(ValueError, match="round_robin"):
+                await nodes.one.resolve(name, policy="fastest")
+        with pytest.raises(TypeError, match="no policy"):
+            await nodes.one.resolve("w", policy=7)
+        with pytest.raises(ValueError, match="needs a key"):
+            await (await nodes.one.resolve("w", policy="hash")).get()
 
 
 async def test_a_policy_of_ones_own_picks():
