@@ -21,6 +21,8 @@ from .messages import NO_NEWS, News, RegistryDelta
 _SUSPECT: Final = MemberStatus.SUSPECT
 _HEAD_BYTES: Final = 5
 """What surrounds a piece in a message."""
+_ID_CHARS: Final = 32
+"""Every key begins with the node id of whom the piece is about."""
 _LEAST_BYTES: Final = 24
 """No piece is smaller."""
 MAX_DELTAS: Final = 4096
@@ -39,10 +41,6 @@ class _Queue(Generic[_T]):
 
     def __len__(self) -> int:
         return len(self.tier_of)
-
-    @property
-    def has_unsent(self) -> bool:
-        return bool(self._tiers[0])
 
     def put(self, key: str, piece: _T, size: int) -> None:
         self.drop(key)
@@ -71,7 +69,7 @@ class _Queue(Generic[_T]):
                 if room < _LEAST_BYTES and taken:
                     break
                 fits = size <= room or (spare and not taken)
-                if fits and key not in skip:
+                if fits and not (skip and key[:_ID_CHARS] in skip):
                     taken.append(piece)
                     moved.append((key, sent))
                     room -= size
@@ -93,20 +91,20 @@ class _Queue(Generic[_T]):
 
 
 class Dissemination:
-    """News on their way out."""
+    """News on their way out.
+
+    Attributes:
+        is_fresh: something was added; reset by who sees to it that it leaves soon.
+    """
 
     def __init__(self) -> None:
+        self.is_fresh = False
         self._claims: _Queue[Claim] = _Queue()
         self._deltas: _Queue[RegistryDelta] = _Queue()
         self._accused: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         return len(self._claims) + len(self._deltas)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Something was not passed on by this node at all."""
-        return self._claims.has_unsent or self._deltas.has_unsent
 
     def put_claim(self, claim: Claim) -> None:
         """Pass a claim on, instead of what it replaces."""
@@ -120,6 +118,7 @@ class Dissemination:
                 keys.append(key)
         else:
             self.drop_member(node_id)
+        self.is_fresh = True
         self._claims.put(key, claim, len(encode_claim(claim)) + _HEAD_BYTES)
 
     def put_delta(self, delta: RegistryDelta) -> None:
@@ -127,6 +126,7 @@ class Dissemination:
         if len(self._deltas) >= MAX_DELTAS:
             self._deltas.drop_most_sent()
         key = f"{delta.owner} {delta.version}"
+        self.is_fresh = True
         self._deltas.put(key, delta, len(encode_delta(delta)) + _HEAD_BYTES)
 
     def drop_member(self, node_id: str) -> None:
@@ -142,12 +142,14 @@ class Dissemination:
             max_bytes: no more than that, unless a single piece is larger.
             limit: a piece is dropped after as many transmissions.
             copies: to how many members the message goes.
-            skip: not about these members.
+            skip: nothing about these members, nor of their names.
         """
         if not self._claims and not self._deltas:
             return NO_NEWS
         claims, room = self._claims.take(max_bytes, limit, copies, True, skip)
-        deltas, _ = self._deltas.take(room, limit, copies, not claims, ())
+        deltas, _ = self._deltas.take(room, limit, copies, not claims, skip)
+        if not claims and not deltas:
+            return NO_NEWS
         if not self._claims:
             self._accused.clear()
         return News(tuple(claims), tuple(deltas))

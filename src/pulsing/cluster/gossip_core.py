@@ -232,7 +232,7 @@ class GossipCore:
         parts, out = self._parts, self._parts.out
         if out.changes:
             for change, reason in out.changes:
-                self._changed(change, reason)
+                self._changed(change, reason, now)
             out.changes.clear()
         if parts.swim.times_dead != self._times_dead:
             self._times_dead = parts.swim.times_dead
@@ -258,14 +258,14 @@ class GossipCore:
     def _answer(self, reply: Reply) -> SendAnswer:
         answer = reply.answer
         if isinstance(answer, Ack | Nack):
-            news = self._parts.spreading.news_for(reply.peer_id, reply.about)
+            news = self._parts.spreading.news_for(reply.peer_id, reply.about, reply.heard)
             if news is not NO_NEWS:
                 return SendAnswer(reply.exchange, encode(type(answer)(news)))
             if isinstance(answer, Ack):
                 return SendAnswer(reply.exchange, _NO_NEWS_ACK)
         return SendAnswer(reply.exchange, encode(answer))
 
-    def _changed(self, change: Change, reason: str) -> None:
+    def _changed(self, change: Change, reason: str, now: float) -> None:
         member, before = change.member, change.before
         out = self._parts.out
         if change.is_visible:
@@ -275,3 +275,6 @@ class GossipCore:
             if member.status is MemberStatus.DEAD:
                 closing = f"node {member.info.name} at {member.info.addr} is dead: {reason}"
                 out.effects.append(CloseLinks(member.info.node_id, member.info.addr, closing))
+        elif change.revives:
+            # Its names went with it, and it may not know that it had been believed dead.
+            self._parts.sync.hurry(now, member.info.node_id)

@@ -11,6 +11,7 @@ from .effects import Severity, WriteLog
 from .gossip_parts import Parts
 from .message_codec import decode
 from .messages import (
+    NO_NEWS,
     Ack,
     Answer,
     Compare,
@@ -63,14 +64,23 @@ class Requests:
         else:
             handler(stimulus, request, now)
 
-    def _reply(self, to: RequestReceived, answer: Answer, about: tuple[str, ...] = ()) -> None:
-        self._parts.out.replies.append(Reply(to.exchange, to.peer_id, answer, about))
+    def _reply(self, to: RequestReceived, answer: Answer) -> None:
+        self._parts.out.replies.append(Reply(to.exchange, to.peer_id, answer))
+
+    def _acknowledge(self, to: RequestReceived, news: News, now: float) -> None:
+        parts = self._parts
+        if news is NO_NEWS:
+            parts.out.replies.append(Reply(to.exchange, to.peer_id, _ACK))
+            return
+        about = parts.learn(news, to.peer_id, now)
+        heard = {each.node_id for each in news.claims}.union(each.owner for each in news.deltas)
+        reply = Reply(to.exchange, to.peer_id, _ACK, about, frozenset(heard))
+        parts.out.replies.append(reply)
 
     def _ping_received(self, stimulus: RequestReceived, ping: Ping, now: float) -> None:
         parts = self._parts
-        about = parts.learn(ping.news, stimulus.peer_id, now)
         if ping.target == parts.own_id:
-            self._reply(stimulus, _ACK, about)
+            self._acknowledge(stimulus, ping.news, now)
         else:
             self._reply(stimulus, NotMe(parts.table.introduction(parts.own_id)))
 
@@ -79,7 +89,7 @@ class Requests:
         self._parts.swim.probe_received(stimulus.exchange, stimulus.peer_id, probe)
 
     def _gossip_received(self, stimulus: RequestReceived, gossip: Gossip, now: float) -> None:
-        self._reply(stimulus, _ACK, self._parts.learn(gossip.news, stimulus.peer_id, now))
+        self._acknowledge(stimulus, gossip.news, now)
 
     def _join_received(self, stimulus: RequestReceived, join: Join, now: float) -> None:
         parts = self._parts

@@ -65,12 +65,14 @@ class Reply(NamedTuple):
         peer_id: who gets it.
         answer: what; Ack and Nack get news.
         about: members that the news must include.
+        heard: members that the request had news about.
     """
 
     exchange: int
     peer_id: str
     answer: Answer
     about: tuple[str, ...] = ()
+    heard: frozenset[str] = frozenset()
 
 
 class Outbox:

@@ -10,7 +10,7 @@ Source: SWIM 4.1; Lifeguard 4.C (buddy system).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from .claims import Claim
@@ -68,7 +68,7 @@ class Spreading:
 
     def wake(self, now: float) -> None:
         """There may be news: see that they leave."""
-        if self.names_changed or self._news.has_unsent:
+        if self.names_changed or self._news.is_fresh:
             soon = now + self._settings.eager_gossip_s
             if soon < self.due and self._table.alive_others():
                 self.due = soon
@@ -89,6 +89,7 @@ class Spreading:
             delta = self._registry.take_delta(self._round_bytes // 2 - _DELTA_HEAD_BYTES)
             if delta is not None:
                 self._news.put_delta(delta)
+        self._news.is_fresh = False
         news = self._news.take(self._round_bytes, self.limit, copies=len(peers))
         if news is NO_NEWS:
             return
@@ -108,9 +109,17 @@ class Spreading:
             self._limit = self._settings.retransmit_mult * math.ceil(math.log10(present + 1))
         return self._limit
 
-    def news_for(self, peer_id: str, about: Iterable[str] = ()) -> News:
-        """News for a message that leaves anyway, with what its receiver must know."""
-        news = self._news.take(self._settings.max_piggyback_bytes, self.limit)
+    def news_for(
+        self, peer_id: str, about: Collection[str] = (), heard: Collection[str] = ()
+    ) -> News:
+        """News for a message that leaves anyway.
+
+        Args:
+            peer_id: who receives it.
+            about: members it must be told about.
+            heard: members it has just told about: no need to repeat that.
+        """
+        news = self._news.take(self._settings.max_piggyback_bytes, self.limit, skip=heard)
         peer = self._table.members.get(peer_id)
         doubted = peer is not None and peer.status is not _ALIVE and peer_id != self._own_id
         if not about and not doubted:
