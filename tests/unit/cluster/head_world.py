@@ -264,3 +264,22 @@ class World:
         assert len(body) <= self.settings.max_message_bytes
         self.messages += 1
         node.answered.pop(exchange)(body)  # type: ignore[operator]
+
+
+def cluster(workers: int = 3, **options: Any) -> tuple[World, Node, list[Node]]:
+    """A head and its workers that know each other."""
+    world = World(**options)
+    head = world.head()
+    others = [world.worker() for _ in range(workers)]
+    world.run_for(2 * world.settings.sync_interval_s + 1)
+    return world, head, others
+
+
+def agree(world: World) -> bool:
+    """Whether everybody who runs sees everybody who runs as alive, and nobody else."""
+    up = [node for node in world.nodes if node.is_up]
+    names = {node.core.info.name for node in up}
+    return all(
+        {name for name, status in node.statuses().items() if status == "Alive"} == names
+        for node in up
+    )
