@@ -119,7 +119,8 @@ class VirtualCluster(ClusterHandle[VirtualNode]):
         faults: Faults | None = None,
         converge: bool = True,
     ) -> None:
-        super().__init__()
+        self._loop = current_virtual_loop()
+        super().__init__(self._loop.seed)
         if not 0 <= nodes <= _MAX_NODES:
             raise ValueError(f"{nodes} nodes; a virtual cluster has 0 to {_MAX_NODES}")
         self._wanted = nodes
@@ -128,7 +129,6 @@ class VirtualCluster(ClusterHandle[VirtualNode]):
         self._converge = converge
         self._systems: list[ActorSystem] = []
         self._killed: list[MemoryHost] = []
-        self._loop: VirtualLoop
 
     @property
     def network(self) -> MemoryNetwork:
@@ -148,7 +148,6 @@ class VirtualCluster(ClusterHandle[VirtualNode]):
     # --- life
 
     async def _start(self) -> None:
-        self._loop = current_virtual_loop()
         if self._faults is not None:
             self.network.faults = self._faults
         await self.add(self._wanted)

@@ -31,8 +31,8 @@ def describe_task(task: asyncio.Task[Any]) -> str:
 
 
 def describe_tasks(tasks: set[asyncio.Task[Any]]) -> list[str]:
-    """The lines of several, those that wait for nothing last, otherwise by name."""
-    return sorted(map(describe_task, tasks), key=lambda line: (": waits for " not in line, line))
+    """The lines of several by name, those of Pulsing itself last."""
+    return sorted(map(describe_task, tasks), key=lambda line: (line.startswith("pulsing-"), line))
 
 
 def _frame_and_inner(awaited: Any) -> tuple[Any, Any]:
