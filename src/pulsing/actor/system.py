@@ -372,6 +372,7 @@ class ActorSystem(ClusteredHost):
 
     async def _start_network(self) -> None:
         """Listen, join the cluster; with a passphrase, derive its key first."""
+        from pulsing.actor.composition import member_of_cluster
         from pulsing.actor.network import Network
 
         self._network = await Network.create(self)
@@ -384,3 +385,6 @@ class ActorSystem(ClusteredHost):
             self._addr = await self._network.listen(listen_addr, gateway)
             for caution in cautions(self.config, self._addr):
                 _log.warning("%s", caution)
+            agent = member_of_cluster(self.config, self.node_info, self._network, self.loop)
+            self.join(agent)
+            await agent.start()

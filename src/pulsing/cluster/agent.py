@@ -46,6 +46,7 @@ from .stimuli import (
 )
 
 if TYPE_CHECKING:
+    from .guard import StallGuard
     from .wire import ClusterCore, Wire
 
 _logger = logging.getLogger(__name__)
@@ -87,6 +88,9 @@ class ClusterAgent:
         wire: sends.
         loop: where all of it happens.
         resolve: looks the seeds up.
+
+    Attributes:
+        guard: watches the loop; None: nothing does.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class ClusterAgent:
         resolve: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
         self.core = core
+        self.guard: StallGuard | None = None
         self._wire = wire
         self._loop = loop
         self._resolve = resolve
@@ -155,6 +160,22 @@ class ClusterAgent:
         """Every registered name, with its instances."""
         return self.core.names()
 
+    @property
+    def last_stall(self) -> dict[str, object] | None:
+        """When the loop of this node stood still last, for how long, and what held it."""
+        stall = self.guard.last_stall if self.guard is not None else None
+        return None if stall is None else stall.as_dict()
+
+    def peers(self) -> list[str]:
+        """The addresses of the other members that are present. Also for the guard's thread."""
+        ours = self.core.info.node_id
+        everybody = list(self.core.members.values())
+        return [each.info.addr for each in everybody if each.is_present and each.node_id != ours]
+
+    def incarnation(self) -> int:
+        """The highest incarnation that this node has claimed. Also for the guard's thread."""
+        return self.core.members[self.core.info.node_id].incarnation
+
     async def wait_for_name(self, name: str, timeout_s: float) -> Sequence[Registration]:
         """Instances of a canonical name, as soon as there are any; empty after the timeout.
 
@@ -208,6 +229,8 @@ class ClusterAgent:
     async def start(self) -> None:
         """Begin: look for the others. Does not wait for them."""
         self._perform(self.core.start(now=self._loop.time()))
+        if self.guard is not None:
+            self.guard.start()
 
     async def leave(self) -> None:
         """Say goodbye, and wait until enough members have heard it, or it took too long."""
@@ -222,6 +245,8 @@ class ClusterAgent:
     async def close(self) -> None:
         """Stop taking part. What waits for a name gets PulsingRuntimeError."""
         self._closed = True
+        if self.guard is not None:
+            await self.guard.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -133,6 +133,10 @@ class GossipCore:
         """Every name with its instances."""
         return self._parts.registry.names()
 
+    def name_wanted(self, name: str, *, now: float) -> list[Effect]:
+        """Nobody can be asked: every name there is comes by itself."""
+        return []
+
     def busy_claim(self, incarnation: int) -> bytes:
         """The message by which the guard says on this node's behalf: alive, but busy."""
         own = self.info
