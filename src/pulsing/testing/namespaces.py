@@ -41,7 +41,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What passed a host's interface, headers of IP and Ethernet included.
+    """What passed an interface, headers of IP and Ethernet included.
 
     Attributes:
         sent_bytes: by the host.
@@ -179,16 +179,16 @@ class NamespaceNetwork:
 
     def traffic(self) -> list[Traffic]:
         """What passed the interface of each host so far."""
-        links: list[dict[str, Any]] = json.loads(_run("ip", "-n", self._hub, "-s", "-j", "link"))
-        stats = {link["ifname"]: link["stats64"] for link in links}
-        found: list[Traffic] = []
-        for host in range(len(self._names)):
-            of_bridge = stats[f"host{host}"]
-            sent, received = of_bridge["rx"], of_bridge["tx"]
-            found.append(
-                Traffic(sent["bytes"], sent["packets"], received["bytes"], received["packets"])
-            )
-        return found
+        found = _traffic(self._hub)
+        here = [found[f"host{host}"] for host in range(len(self._names))]
+        return [  # what the bridge gets from a host, the host has sent
+            Traffic(it.received_bytes, it.received_packets, it.sent_bytes, it.sent_packets)
+            for it in here
+        ]
+
+    def loopback_traffic(self, host: int) -> Traffic:
+        """What processes on one host have said to each other over its loopback interface."""
+        return _traffic(self._names[host])["lo"]
 
     def close(self) -> None:
         """Remove the network. Again does nothing."""
@@ -240,6 +240,18 @@ def sweep() -> list[str]:
             left.append(name)
             _remove(name)
     return left
+
+
+def _traffic(namespace: str) -> dict[str, Traffic]:
+    """What passed the interfaces of a namespace, by their names."""
+    links: list[dict[str, Any]] = json.loads(_run("ip", "-n", namespace, "-s", "-j", "link"))
+    found: dict[str, Traffic] = {}
+    for link in links:
+        sent, received = link["stats64"]["tx"], link["stats64"]["rx"]
+        found[link["ifname"]] = Traffic(
+            sent["bytes"], sent["packets"], received["bytes"], received["packets"]
+        )
+    return found
 
 
 def _remove(name: str) -> None:

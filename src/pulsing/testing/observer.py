@@ -69,8 +69,9 @@ class Observer:
         )
         self._unsubscribe = self._system.on_member_change(self._saw)
         self._tell({"hello": self._system.node_id, "addr": self._system.reachable_addr})
+        now = time.monotonic()
         for member in await self._members():
-            self._tell({"saw": member, "at": time.monotonic()})
+            self._tell({"saw": member, "at": now - member.get("for_s", 0.0)})
         self._serving = asyncio.create_task(self._serve(reader), name="testing-observer")
 
     async def on_stop(self) -> None:

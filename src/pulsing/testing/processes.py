@@ -95,7 +95,9 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
 
     Args:
         nodes: how many.
-        network: where they run; default: on the loopback interface.
+        network: where they run, one on each host; default: on the loopback interface.
+        prefix: what to put before the command of each node, such as ``network.command(0)`` to run
+            all on one host.
         faults: put relays between the nodes, for `partition`, `delay` and `drop` where there is no
             ``network``. Without, nodes talk to each other directly.
         imports: modules for ``--import``.
@@ -111,6 +113,7 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
         nodes: int,
         *,
         network: NamespaceNetwork | None = None,
+        prefix: Sequence[str] = (),
         faults: bool = False,
         imports: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
@@ -124,6 +127,7 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
             raise ValueError(f"{nodes} nodes on {len(network.addresses)} hosts")
         self._wanted = nodes
         self._network = network
+        self._prefix = list(prefix)
         self._fabric = Fabric(seed=self.seed) if faults and network is None else None
         self._imports = ["pulsing.testing.observer", *imports]
         self._environ = dict(environ or {})
@@ -281,7 +285,7 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
         seeds = [each.addr for each in self._nodes if each is not node and each.addr][:_SEEDS]
         control = node.control = Control(node.hear)
         environ = {**self._environ, FD_VARIABLE: str(control.theirs.fileno())}
-        addr, prefix = node.addr or "127.0.0.1:0", list[str]()
+        addr, prefix = node.addr or "127.0.0.1:0", self._prefix
         if self._network is not None:
             addr = f"{self._network.addresses[node.index]}:{PORT_IN_NAMESPACE}"
             prefix = self._network.command(node.index)
