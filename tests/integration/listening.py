@@ -33,6 +33,9 @@ class FakeNode:
     ready: bool = True
     actors: int = 3
     uptime_s: float = 12.3456
+    node_name: str = "n1"
+    members: dict[str, int] = field(default_factory=lambda: {"Alive": 1})
+    last_stall: dict[str, object] | None = None
 
 
 class Peer:

@@ -18,6 +18,11 @@ class ClusterView(Protocol):
         """This node."""
         ...
 
+    @property
+    def last_stall(self) -> dict[str, object] | None:
+        """When the loop of this node stood still last, for how long, and what held it."""
+        ...
+
     def members(self) -> list[Member]:
         """Everybody known, this node and the remembered dead included."""
         ...

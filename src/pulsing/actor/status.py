@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pulsing import clock
 from pulsing._version import __version__
+from pulsing.cluster.members import MemberStatus
 
 if TYPE_CHECKING:
     from pulsing.actor.system import ActorSystem
@@ -22,6 +24,11 @@ class SystemStatus:
     def node_id(self) -> str:
         """32 hex digits."""
         return self._system.node_id
+
+    @property
+    def node_name(self) -> str:
+        """For people."""
+        return self._system.node_name
 
     @property
     def addr(self) -> str | None:
@@ -52,3 +59,17 @@ class SystemStatus:
     def uptime_s(self) -> float:
         """Seconds since its start."""
         return clock.monotonic() - self._since
+
+    @property
+    def members(self) -> dict[str, int]:
+        """How many nodes of the cluster are in which status, this one included."""
+        cluster = self._system.cluster
+        if cluster is None:
+            return {MemberStatus.ALIVE.name.capitalize(): 1}
+        return dict(Counter(each.shown_status for each in cluster.members()))
+
+    @property
+    def last_stall(self) -> dict[str, object] | None:
+        """When its loop stood still last, for how long, and what held it."""
+        cluster = self._system.cluster
+        return None if cluster is None else cluster.last_stall

@@ -1,7 +1,8 @@
 """Probes: ``/livez``, ``/readyz`` and ``/health``, the same over HTTP/1.1 and HTTP/2.
 
     /livez    200 while the event loop turns
-    /readyz   200 when calls are welcome, 503 while the node starts or drains
+    /readyz   200 when calls are welcome, 503 while the node starts or drains; never waits for
+              other nodes
     /health   200 with what the node says about itself; ``ready`` tells the rest
 
 Source: the ASGI specification 3.0; RFC 9110 9.3.2 (HEAD), 15.5.6 (405 and Allow).
@@ -18,6 +19,7 @@ from pulsing.transport.exchange import Receive, Scope, Send
 
 _JSON: Final = b"application/json"
 _METHODS: Final = "GET, HEAD"
+_PRESENT: Final = ("Alive", "Busy", "Suspect")
 
 
 class NodeStatus(Protocol):
@@ -26,6 +28,11 @@ class NodeStatus(Protocol):
     @property
     def node_id(self) -> str:
         """32 hex digits."""
+        ...
+
+    @property
+    def node_name(self) -> str:
+        """For people; unique in the cluster."""
         ...
 
     @property
@@ -58,6 +65,16 @@ class NodeStatus(Protocol):
         """Seconds since its start."""
         ...
 
+    @property
+    def members(self) -> Mapping[str, int]:
+        """How many nodes of the cluster are in which status, this one included."""
+        ...
+
+    @property
+    def last_stall(self) -> Mapping[str, object] | None:
+        """When its loop stood still last, for how long, and what held it: ``stack`` and others."""
+        ...
+
 
 Answer = tuple[HTTPStatus, Mapping[str, object]]
 
@@ -74,7 +91,7 @@ class Gateway:
 
     def __init__(self, node: NodeStatus) -> None:
         self._node = node
-        self._probes: dict[str, Callable[[], Answer]] = {
+        self._probes: dict[str, Callable[[Scope], Answer]] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/health": self._health,
@@ -105,33 +122,46 @@ class Gateway:
                 send, method, HTTPStatus.METHOD_NOT_ALLOWED, {"error": problem}, allow=_METHODS
             )
         else:
-            status, content = probe()
+            status, content = probe(scope)
             await _answer(send, method, status, content)
 
-    def _livez(self) -> Answer:
+    def _livez(self, _scope: Scope) -> Answer:
         return HTTPStatus.OK, {"status": "alive"}
 
-    def _readyz(self) -> Answer:
+    def _readyz(self, _scope: Scope) -> Answer:
         if self._node.ready:
             return HTTPStatus.OK, {"status": "ready"}
         return HTTPStatus.SERVICE_UNAVAILABLE, {"status": self._node.status}
 
-    def _health(self) -> Answer:
+    def _health(self, scope: Scope) -> Answer:
         node = self._node
+        members = node.members
+        stall = node.last_stall
+        if stall is not None and _is_stranger(scope):
+            stall = {key: value for key, value in stall.items() if key != "stack"}
         return HTTPStatus.OK, {
             "node_id": node.node_id,
+            "name": node.node_name,
             "addr": node.addr,
             "version": node.version,
             "status": node.status,
             "ready": node.ready,
             "actors": node.actors,
             "uptime_s": round(node.uptime_s, 3),
+            "members": sum(members.get(status, 0) for status in _PRESENT),
+            "members_by_status": dict(members),
+            "last_stall": stall,
         }
 
 
-def _refuse(scope: Scope) -> Answer | None:
+def _is_stranger(scope: Scope) -> bool:
+    """A TLS client without a certificate of the cluster."""
     state: Mapping[str, Any] = scope.get("state", {})
-    if state.get("tls", False) and not state.get("authenticated", False):
+    return bool(state.get("tls", False)) and not state.get("authenticated", False)
+
+
+def _refuse(scope: Scope) -> Answer | None:
+    if _is_stranger(scope):
         return HTTPStatus.FORBIDDEN, {
             "error": "without a client certificate of this cluster only the probes are served"
         }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -18,6 +18,9 @@ class Node:
     ready: bool = True
     actors: int = 5
     uptime_s: float = 1.23456
+    node_name: str = "n1"
+    members: dict[str, int] = field(default_factory=lambda: {"Alive": 2, "Busy": 1, "Dead": 4})
+    last_stall: dict[str, object] | None = None
 
 
 @dataclass
@@ -89,6 +92,10 @@ async def test_health_tells_who_the_node_is() -> None:
         "ready": True,
         "actors": 5,
         "uptime_s": 1.235,
+        "name": "n1",
+        "members": 3,
+        "members_by_status": {"Alive": 2, "Busy": 1, "Dead": 4},
+        "last_stall": None,
     }
 
 
@@ -169,3 +176,13 @@ async def test_a_websocket_is_refused() -> None:
 
     await Gateway(Node())({"type": "websocket", "path": "/"}, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+async def test_what_held_the_loop_last_is_told_but_no_code_to_a_stranger() -> None:
+    node = Node(last_stall={"seconds": 3.0, "culprit": "actors/a.load", "stack": "File ..."})
+    assert (await request("/health", node=node)).json()["last_stall"] == node.last_stall
+    stranger = {"tls": True, "authenticated": False}
+    told = (await request("/health", node=node, state=stranger)).json()["last_stall"]
+    assert told == {"seconds": 3.0, "culprit": "actors/a.load"}
+    member = {"tls": True, "authenticated": True}
+    assert (await request("/health", node=node, state=member)).json()["last_stall"]["stack"]
