@@ -24,13 +24,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.description = "Run a node. Prints one line when it is ready."
     parser.epilog = (
-        "A first SIGTERM or SIGINT drains and exits 0; a second one ends the process at once with "
-        "128 + the signal's number."
+        "A first SIGTERM or SIGINT leaves the cluster, drains and exits 0; a second one ends the "
+        "process at once with 128 + the signal's number."
     )
     parser.add_argument(
         "--addr",
         metavar="HOST:PORT",
-        help=f"where to listen; port 0 picks one (default: the configuration, else {DEFAULT_ADDR})",
+        help="where to listen; port 0 picks one (default: the configuration, else "
+        f"{DEFAULT_ADDR}, or with --seeds or --head-addr a free port)",
+    )
+    joining = parser.add_argument_group("the cluster")
+    joining.add_argument(
+        "--seeds",
+        metavar="HOST:PORT[,...]",
+        action="append",
+        help="nodes to join; any that answers is enough (repeatable)",
+    )
+    joining.add_argument("--head", action="store_true", help="be the head of a cluster")
+    joining.add_argument(
+        "--head-addr", metavar="HOST:PORT", help="register with this head, instead of --seeds"
+    )
+    joining.add_argument(
+        "--advertise",
+        metavar="HOST[:PORT]",
+        help="where others reach this node, if that is not where it listens",
+    )
+    joining.add_argument(
+        "--name", metavar="NAME", help="a name for the node, unique in the cluster"
+    )
+    joining.add_argument(
+        "--label",
+        metavar="NAME[=VALUE][,...]",
+        action="append",
+        help="what actors can be placed by: placement='label:gpu' (repeatable)",
+    )
+    joining.add_argument(
+        "--network",
+        choices=("local", "lan", "wan"),
+        help="timings of gossip: one machine, a data centre (default), or sites far apart",
     )
     parser.add_argument(
         "--import",
@@ -90,14 +121,28 @@ def run(options: argparse.Namespace) -> int:
 def _configuration(options: argparse.Namespace) -> SystemConfig:
     from pulsing.config import SystemConfig
 
-    arguments: dict[str, Any] = {"addr": options.addr}
+    arguments: dict[str, Any] = {
+        "addr": options.addr,
+        "seeds": _joined(options.seeds),
+        "is_head_node": options.head or None,
+        "head_addr": options.head_addr,
+        "advertise": options.advertise,
+        "node_name": options.name,
+        "labels": _joined(options.label),
+        "network": options.network,
+    }
     if options.passphrase_file is not None:
         arguments["passphrase"] = _passphrase(options.passphrase_file)
     try:
         config = SystemConfig.load(directory=_config_directory(options.config), **arguments)
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
-    return config if config.addr is not None else config.with_addr(DEFAULT_ADDR)
+    return config if config.listen_addr is not None else config.with_addr(DEFAULT_ADDR)
+
+
+def _joined(lists: list[str] | None) -> str | None:
+    """What a repeatable option said, as the one text that the configuration takes."""
+    return None if lists is None else ",".join(lists)
 
 
 def _config_directory(path: Path | None) -> Path | None:

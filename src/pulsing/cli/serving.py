@@ -1,8 +1,8 @@
 """The life of a node process: start, announce, wait for a signal, drain.
 
-It prints one ready line on standard output once it serves, and nothing else there. SIGTERM or
-SIGINT drains: new calls are refused, calls in flight finish for up to the grace period. A second
-signal ends the process at once.
+It prints one ready line on standard output once it serves, and nothing else there; it does not
+wait for other nodes. SIGTERM or SIGINT drains: the node leaves its cluster, new calls are refused,
+calls in flight finish for up to the grace period. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def _serve(config: SystemConfig, imports: Sequence[Import], grace_s: float
             stopping.cancel()
             raise
         sys.stdout.write(
-            f"pulsing node {system.node_id[:8]} ready on {system.addr} (pid {os.getpid()})\n"
+            f"pulsing node {system.node_name} ready on {system.addr} (pid {os.getpid()})\n"
         )
         sys.stdout.flush()
         await stopping
@@ -76,7 +76,7 @@ async def _start(config: SystemConfig, imports: Sequence[Import]) -> ActorSystem
     try:
         system = await ActorSystem.create(config)
     except (PulsingError, OSError, ValueError) as error:
-        raise CommandError(_why_not_started(error, config.addr)) from error
+        raise CommandError(_why_not_started(error, config.listen_addr)) from error
     try:
         for each in imports:
             await each.set_up(system)
