@@ -6,6 +6,8 @@ know: actors, and how a message reaches another node; `wire` is all it sees of t
 
 Reading order: ``members``, ``settings``, ``stimuli``, ``effects`` (vocabulary); ``claims``,
 ``member_table``, ``messages``, ``dissemination``, ``suspicion``, ``swim_core`` (membership by
-gossip); ``registry_core``, ``policies``; ``joining_core``, ``gossip_core`` (all of it together),
-``head_core`` (the other mode); ``wire``, ``seeds``, ``guard``, ``agent`` (asyncio around it).
+gossip); ``registry_part``, ``registry_core`` (names); ``table_digest``, ``exchanges``, ``pulls``,
+``sync_core`` (what gossip missed); ``policies``; ``joining_core``, ``gossip_core`` (all of it
+together), ``head_core`` (the other mode); ``wire``, ``seeds``, ``guard``, ``agent`` (asyncio around
+it).
 """
