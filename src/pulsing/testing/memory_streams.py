@@ -75,6 +75,9 @@ class MemoryStream(asyncio.Transport):
         """Give the end to a protocol. Runs as code of its host."""
         self._protocol = protocol
         protocol.connection_made(self)
+        if self._lost:
+            error = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+            self._loop.call_soon(self.tell_lost, error, context=self.host.context)
         self._give()
 
     # --- asyncio.Transport: out

@@ -19,6 +19,7 @@ from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
 from pulsing.testing.sightings import Sighting
 from pulsing.testing.virtual_run import run_virtual
 from pulsing.testing.virtual_time import HOME, VirtualLoop, current_virtual_loop
+from pulsing.testing.waiting_tasks import describe_tasks
 
 if TYPE_CHECKING:
     from pulsing.actor.system import ActorSystem
@@ -163,8 +164,17 @@ class VirtualCluster(ClusterHandle[VirtualNode]):
         for node in self._nodes:
             node.state = NodeState.ENDED
         systems, self._systems = self._systems, []
-        async with asyncio.timeout(_CLOSE_S):
-            await asyncio.gather(*(system.shutdown() for system in systems))
+        endings = [
+            self._loop.create_task(system.shutdown(), name=f"shut down {system.node_id[:8]}")
+            for system in systems
+        ]
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=_CLOSE_S)
+            if late:
+                lines = "".join(f"\n  {line}" for line in describe_tasks(asyncio.all_tasks()))
+                raise AssertionError(f"{len(late)} nodes cannot be shut down; tasks:{lines}")
+            for ending in endings:
+                ending.result()
 
     async def add(self, count: int = 1) -> list[VirtualNode]:
         """See `ClusterHandle.add`."""
