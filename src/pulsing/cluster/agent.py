@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pulsing.errors import PulsingRuntimeError
 from pulsing.logs import LimitedLogger
 
 from .effects import (
@@ -44,6 +43,7 @@ from .stimuli import (
     StallEnded,
     Stimulus,
 )
+from .waiters import NameWaiters
 
 if TYPE_CHECKING:
     from .guard import StallGuard
@@ -118,7 +118,7 @@ class ClusterAgent:
         self._resolving: asyncio.Task[None] | None = None
         self._left: asyncio.Future[None] | None = None
         self._subscribers: list[Callable[[MemberEvent], None]] = []
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiters = NameWaiters(loop)
         self._do: Final[Mapping[type, Callable[[Any], None]]] = {
             SendRequest: self._send_request,
             SendAnswer: self._send_answer,
@@ -185,24 +185,13 @@ class ClusterAgent:
         found = self.core.lookup(name)
         if found or timeout_s <= 0 or self._closed:
             return found
-        give_up_at = self._loop.time() + timeout_s
-        while not found and (remaining := give_up_at - self._loop.time()) > 0:
-            changed: asyncio.Future[None] = self._loop.create_future()
-            waiting = self._waiting.setdefault(name, [])
-            waiting.append(changed)
-            self._perform(self.core.name_wanted(name, now=self._loop.time()))
-            try:
-                async with asyncio.timeout(remaining):
-                    await changed
-            except TimeoutError:
-                pass
-            finally:
-                if changed in waiting:
-                    waiting.remove(changed)
-                if not waiting and self._waiting.get(name) is waiting:
-                    del self._waiting[name]
-            found = self.core.lookup(name)
-        return found
+        await self._waiters.wait(
+            name, timeout_s, lambda: bool(self.core.lookup(name)), lambda: self._want(name)
+        )
+        return self.core.lookup(name)
+
+    def _want(self, name: str) -> None:
+        self._perform(self.core.name_wanted(name, now=self._loop.time()))
 
     def subscribe(self, callback: Callable[[MemberEvent], None]) -> Callable[[], None]:
         """Call back on the loop with every change of a member. Gives what ends it."""
@@ -256,13 +245,7 @@ class ClusterAgent:
             await asyncio.wait((self._resolving,))
         self._answers.clear()
         self._subscribers.clear()
-        for waiting in self._waiting.values():
-            for each in waiting:
-                if not each.done():
-                    each.set_exception(
-                        PulsingRuntimeError("the node was shut down while waiting for a name")
-                    )
-        self._waiting.clear()
+        self._waiters.close()
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
@@ -390,11 +373,7 @@ class ClusterAgent:
                 _logger.exception("a callback for changes of members failed")
 
     def _tell_name_change(self, effect: TellNameChange) -> None:
-        if self._waiting:
-            for name in effect.names:
-                for each in self._waiting.get(name, ()):
-                    if not each.done():
-                        each.set_result(None)
+        self._waiters.wake(effect.names)
 
     def _close_links(self, effect: CloseLinks) -> None:
         self._wire.close_links(effect.node_id, effect.addr, effect.reason)
