@@ -77,6 +77,7 @@ class HeadCore(HeadModeCore):
 
     def start(self, *, now: float) -> list[Effect]:
         """Begin."""
+        self.table.started(now)
         self._tick_at = now + _TICK_S
         return []
 
@@ -257,16 +258,22 @@ class HeadCore(HeadModeCore):
 
         return [self._asking.ask(member.info.addr, pull, answered, failed)]
 
-    def _disputed(self, peer_id: str, claim: Claim) -> None:
-        """A worker took another one for dead, which registered here: only that one can refute it.
+    def _hearsay(self, peer_id: str, claim: Claim, now: float) -> list[Effect]:
+        """A worker passes on that another one is busy, or took it for dead.
 
-        It does so when it is told that it is not known.
+        The latter registered here, so only it can refute that: it does when it is told that it is
+        not known.
         """
-        member = self.table.get(claim.node_id)
-        if member is None or peer_id not in self._heard_at or claim.node_id not in self._heard_at:
-            return
+        node_id = claim.node_id
+        member = self.table.get(node_id)
+        if member is None or peer_id not in self._heard_at or node_id not in self._heard_at:
+            return []
+        if claim.busy and claim.incarnation > member.incarnation:
+            self._heard_at[node_id] = now
+            return self._learn(claim, now)
         if claim.status >= MemberStatus.DEAD and claim.incarnation >= member.incarnation:
-            self._to_refute.add(claim.node_id)
+            self._to_refute.add(node_id)
+        return []
 
     def _table_since(self, epoch: int, version: int) -> Table:
         begun = version > 0

@@ -245,7 +245,7 @@ class HeadModeCore(ABC):
     def _gossip_received(
         self, peer_id: str, claims: Iterable[Claim], now: float, effects: list[Effect]
     ) -> Ack:
-        """What a peer says about itself counts; what it has wrong is disputed."""
+        """What a peer says about itself counts, and what it has wrong is put right."""
         refuted = False
         for claim in claims:
             if claim.node_id == self._info.node_id:
@@ -253,14 +253,14 @@ class HeadModeCore(ABC):
             elif claim.node_id == peer_id and self._is_present(peer_id):
                 effects += self._learn(claim, now, "it said goodbye")
             else:
-                self._disputed(peer_id, claim)
+                effects += self._hearsay(peer_id, claim, now)
         if not refuted:
             return Ack()
         effects += self._own_claim_changed(now)
         return Ack(News((self._own_claim(),)))
 
     @abstractmethod
-    def _disputed(self, peer_id: str, claim: Claim) -> None:
+    def _hearsay(self, peer_id: str, claim: Claim, now: float) -> list[Effect]:
         """A peer claims something about another member."""
 
     def _refute(self, claim: Claim, now: float) -> bool:

@@ -44,7 +44,7 @@ _CORRECTION_S: Final = 1.0
 """The head lacks names of ours although it was told: it is told again this soon."""
 _SILENT_FAILURES: Final = 3
 _MAX_DISPUTES: Final = 64
-_GOODBYES: Final = 32
+_GOODBYES: Final = 64
 
 
 class WorkerCore(ReadingWorker):
@@ -73,6 +73,7 @@ class WorkerCore(ReadingWorker):
 
     def start(self, *, now: float) -> list[Effect]:
         """Begin."""
+        self.table.started(now)
         self._heard_at = now
         return self._register(now)
 
@@ -253,8 +254,21 @@ class WorkerCore(ReadingWorker):
         gossip = Gossip(News(tuple(claims)))
         return [self._asking.ask(self._head_addr, gossip, answered, failed)]
 
-    def _disputed(self, peer_id: str, claim: Claim) -> None:
+    def _hearsay(self, peer_id: str, claim: Claim, now: float) -> list[Effect]:
         """The head knows better; what others say of each other does not count."""
+        return []
+
+    def _answer(
+        self, peer_id: str, message: Request | Answer, now: float, effects: list[Effect]
+    ) -> Answer:
+        answer = super()._answer(peer_id, message, now, effects)
+        if isinstance(message, Gossip) and self._is_registered and not self._leaves:
+            # The guard of a stalled node tells some peers. The head must not take it for dead.
+            busy = [each for each in message.news.claims if each.busy and each.node_id == peer_id]
+            if busy and peer_id != self._head_id:
+                word = Gossip(News((busy[-1],)))
+                effects.append(self._asking.ask(self._head_addr, word, _no_matter, _no_matter))
+        return answer
 
     # --- is the head there
 
@@ -335,3 +349,8 @@ class WorkerCore(ReadingWorker):
         if len(others) > _GOODBYES:
             others = self._rng.sample(others, _GOODBYES)
         return list(dict.fromkeys((self._head_addr, *others)))
+
+
+def _no_matter(_answer_or_failure: object, _text: object, _now: float) -> list[Effect]:
+    """Whether it arrived: the guard says it again."""
+    return []

@@ -136,9 +136,7 @@ class ReadingWorker(HeadModeCore):
             if claim.node_id == self._info.node_id:
                 effects += self._own_record(claim, now)
             else:
-                if self.table.decide(claim) is Verdict.STALE:
-                    self._disputes.add(claim.node_id)
-                effects += self._learn(claim, now, "the head says so")
+                effects += self._record(claim, now)
         for owner, version in table.versions:
             if self.registry.heard_version(owner, version):
                 self._mirror.behind[owner] = version
@@ -147,6 +145,17 @@ class ReadingWorker(HeadModeCore):
             others.remove(self._head_id)
         more = self._mirror.table_received(table, others, now)
         return [*effects, *self._fetch(), *(self._pull_page() if more else ())]
+
+    def _record(self, claim: Claim, now: float) -> list[Effect]:
+        """The head's record of another node."""
+        member = self.table.get(claim.node_id)
+        is_gone = claim.status >= MemberStatus.DEAD
+        if member is not None and member.incarnation > claim.incarnation and is_gone:
+            # It told us of itself, and not the head; the head knows its end.
+            claim = claim._replace(incarnation=member.incarnation)
+        elif self.table.decide(claim) is Verdict.STALE:
+            self._disputes.add(claim.node_id)
+        return self._learn(claim, now, "the head says so")
 
     def _own_record(self, claim: Claim, now: float) -> list[Effect]:
         """The head's record of this node: as the guard left it, perhaps, or outdated."""

@@ -274,6 +274,28 @@ def test_a_busy_worker_whose_word_is_lost_is_not_busy_for_ever() -> None:
     assert head.status_of(one) == "Alive", "it saw its record and said otherwise"
 
 
+def test_a_busy_worker_whose_guard_reaches_another_worker_only_is_not_dead() -> None:
+    world, head, (one, two, _) = cluster()
+    world.freeze(one)
+    for incarnation in range(1, 21):
+        claim = one.core.busy_claim(incarnation)
+        world.feed(two, RequestReceived(_exchange(two), one.id, claim))
+        world.run_for(2)
+    assert head.status_of(one) == two.status_of(one) == "Busy"
+
+
+def test_a_busy_worker_that_dies_is_dead_for_all_it_told_of_itself() -> None:
+    world, head, (one, two, three) = cluster()
+    world.cut.add(frozenset((two.addr, HEAD_ADDR)))  # the head never hears that it is busy
+    world.feed(two, RequestReceived(_exchange(two), one.id, one.core.busy_claim(9)))
+    assert two.status_of(one) == "Busy"
+    world.run_for(4)
+    world.kill(one)
+    world.cut.clear()
+    world.run_for(12)
+    assert {node.status_of(one) for node in (head, two, three)} == {"Dead"}
+
+
 def test_a_busy_head_is_shown_as_busy() -> None:
     world, head, (one, *_) = cluster()
     world.feed(one, RequestReceived(_exchange(one), head.id, head.core.busy_claim(3)))
