@@ -14,6 +14,7 @@ that cannot be reached has started nothing, so the next one is asked.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pulsing.cluster.members import Member
 
 _LABEL: Final = "label:"
+_VISIBLE_S: Final = 1.0
+_LOOK_S: Final = 0.005
 
 
 class PlacementKind(Enum):
@@ -122,7 +125,10 @@ async def spawn_elsewhere(
             if tried == len(fitting) or not nothing_was_delivered(error):
                 raise
         else:
-            return _place(system, member, said)
+            place = _place(system, member, said)
+            if name is not None and public is not False:
+                await _until_visible(system, place)
+            return place
     raise AssertionError("candidates() gives at least one")
 
 
@@ -169,6 +175,21 @@ def _given(options: ActorOptions) -> dict[str, Any]:
         for name, each in options.as_dict().items()
         if each is not None
     }
+
+
+async def _until_visible(system: ActorSystem, place: Place) -> None:
+    """Wait a moment until this node knows the name, as it does after a spawn of its own."""
+    cluster, name = system.cluster, place.name
+    assert cluster is not None
+    assert name is not None
+    give_up_at = system.loop.time() + _VISIBLE_S
+    await cluster.wait_for_name(name, _VISIBLE_S)
+    actor_id = place.actor_id
+    while system.loop.time() < give_up_at:
+        if any((each.node_id, each.local) == (actor_id.node, actor_id.local)
+               for each in cluster.lookup(name)):  # fmt: skip
+            return
+        await asyncio.sleep(_LOOK_S)
 
 
 def _place(system: ActorSystem, member: Member, said: object) -> Place:
