@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from collections.abc import Sequence
+from random import Random
+from typing import Any, TypeVar, assert_type
 
 import pulsing as pul
+from pulsing.cluster.policies import Candidate
+
+C = TypeVar("C", bound=Candidate)
 
 
 class Service(pul.Actor):
@@ -31,7 +36,36 @@ async def systems() -> None:
         assert_type(system.addr, str | None)
         await system.stop("a")
         assert_type(await system.drain(1.0), bool)
+        assert_type(await system.members(), list[dict[str, Any]])
+        system.on_member_change(changed)
+        async for event in system.events():
+            assert_type(event, pul.MemberEvent)
+            assert_type(event.member.status, pul.MemberStatus)
+            assert_type(event.before, pul.MemberStatus | None)
+    await pul.init(seeds=["a:1"], node_name="n", labels=["gpu", "zone=eu"], advertise="h")
+    await pul.init("a:1", is_head_node=True, labels={"gpu": ""})
+    await pul.actor_system(head_addr="a:1")
+    pul.sync.init(seeds=("a:1",))
+    config = pul.SystemConfig.standalone().with_addr("b:1").with_seeds(["a:1"])
+    assert_type(config, pul.SystemConfig)
     await pul.init(seats=["a:1"])  # E:
+    await pul.init(seeds=1)  # E:
+
+
+def changed(event: pul.MemberEvent) -> None: ...
+
+
+class First:
+    def pick(self, candidates: Sequence[C], rng: Random) -> C:
+        return candidates[0]
+
+
+async def resolving() -> None:
+    ref = await pul.resolve("service", node_id=None, timeout=1.0, policy="round_robin")
+    assert_type(ref, pul.ActorRef)
+    assert_type(ref.with_key("k"), pul.ActorRef)
+    await pul.resolve("service", policy=First())
+    await pul.resolve("service", policy=1)  # E:
 
 
 async def main() -> int:

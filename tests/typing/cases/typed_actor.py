@@ -38,7 +38,14 @@ async def spawning() -> None:
     assert_type(await Counter.spawn(10, name="c"), Counter)
     assert_type(await Counter.spawn(10, name="c", public=False), Counter)
     assert_type(await Counter.options(name="c", max_concurrency=1).spawn(init=3), Counter)
+    assert_type(await Counter.spawn(10, placement="remote"), Counter)
+    assert_type(await Counter.options(placement="label:gpu").spawn(10), Counter)
+    assert_type(await pul.spawn(Counter, 10, placement="remote"), Counter)
     assert_type(await Counter.resolve("c", timeout=1.0), Counter)
+    assert_type(await Counter.resolve("c", node_id="n", policy="local_first"), Counter)
+    assert_type((await Counter.resolve("c")).with_key("user-7"), Counter)
+    assert_type(await pul.resolve("c", cls=Counter, policy=pul.LeastInFlight()), Counter)
+    assert_type(pul.sync.resolve("c", cls=Counter, node_id="n"), Counter)
     assert_type(await pul.spawn(Counter, 10), Counter)
     assert_type(await pul.resolve("c", cls=Counter), Counter)
     assert_type(await pul.resolve("c"), pul.ActorRef)
@@ -47,7 +54,7 @@ async def spawning() -> None:
     assert_type(Counter(1), Counter)
     await Counter.spawn("ten")  # E:
     await Counter.options(name="c").spawn("ten")  # E:
-    Counter.options(placement="remote")  # E:
+    Counter.options(placement=1)  # E:
 
 
 async def calling(c: Counter) -> None:

@@ -31,7 +31,11 @@ async def using(hinted: Counter) -> None:
     c = await Counter.spawn(10, name="c")
     assert_type(await c.incr(1), Any)
     assert_type(c.ref, pul.ActorRef)
-    await Counter.options(name="c").spawn(10)
+    await Counter.options(name="c", placement="remote").spawn(10)
+    placed = await Counter.spawn(10, placement="label:gpu")
+    assert_type(placed.ref, pul.ActorRef)
+    found = await Counter.resolve("c", node_id="n", policy="random")
+    assert_type(found.with_key("k").ref, pul.ActorRef)
     await Counter.options(name="c").spawn("ten")  # E:
     await Strict.options(name="c").spawn("path")
     await Strict.options(name="c").spawn(10)  # E:
