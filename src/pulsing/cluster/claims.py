@@ -91,7 +91,7 @@ PRECEDENCE: Final[Mapping[Cell, Verdict]] = _rows({
     (_SUSPECT, _DEAD):    (_S,   _A,   _A),
     (_SUSPECT, _LEFT):    (_I,   _A,   _A),
     (_DEAD,    _ALIVE):   (_S,   _S,   _A),
-    (_DEAD,    _SUSPECT): (_S,   _S,   _A),
+    (_DEAD,    _SUSPECT): (_S,   _I,   _A),
     (_DEAD,    _DEAD):    (_I,   _I,   _A),
     (_DEAD,    _LEFT):    (_I,   _A,   _A),
     (_LEFT,    _ALIVE):   (_S,   _S,   _A),

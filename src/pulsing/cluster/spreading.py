@@ -25,6 +25,8 @@ from .swim_core import Swim
 
 _ALIVE, _SUSPECT, _DEAD, _LEFT = MemberStatus
 GOSSIP_TIMEOUT_S: Final = 2.0
+_REST_SHARE: Final = 0.25
+"""Between two rounds there is at least this share of the gossip interval, however much happens."""
 _DELTA_HEAD_BYTES: Final = 64
 
 
@@ -65,11 +67,14 @@ class Spreading:
         self._limit = 0
         self.names_changed = False
         self.due = math.inf
+        self._last_round = -math.inf
 
     def wake(self, now: float) -> None:
         """There may be news: see that they leave."""
         if self.names_changed or self._news.is_fresh:
-            soon = now + self._settings.eager_gossip_s
+            settings = self._settings
+            rested = self._last_round + settings.gossip_interval_s * _REST_SHARE
+            soon = max(now + settings.eager_gossip_s, rested)
             if soon < self.due and self._table.alive_others():
                 self.due = soon
 
@@ -89,6 +94,7 @@ class Spreading:
             delta = self._registry.take_delta(self._round_bytes // 2 - _DELTA_HEAD_BYTES)
             if delta is not None:
                 self._news.put_delta(delta)
+        self._last_round = now
         self._news.is_fresh = False
         news = self._news.take(self._round_bytes, self.limit, copies=len(peers))
         if news is NO_NEWS:

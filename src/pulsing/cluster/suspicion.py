@@ -27,6 +27,7 @@ class Suspicion:
         released: when everybody is told; until then only those that verify it.
         is_public: everybody was told.
         next_call: when to ask again before it expires.
+        is_called: that was begun.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Suspicion:
         "accusers",
         "expires",
         "incarnation",
+        "is_called",
         "is_public",
         "next_call",
         "released",
@@ -49,7 +51,7 @@ class Suspicion:
         self.incarnation = incarnation
         self.started = now
         self.accusers = {accuser}
-        self.is_public = False
+        self.is_public = self.is_called = False
         self._last_chance_s = settings.probe_timeout_s
         self.released = self.next_call = math.inf
         scale = max(1.0, math.log10(max(1, present)))

@@ -26,7 +26,7 @@ from .effects import Severity, WriteLog
 from .local_health import LocalHealth
 from .member_table import MemberTable
 from .members import Member, MemberStatus
-from .messages import Answer, Gossip, News
+from .messages import Answer, News
 from .messages import Probe as ProbeRequest
 from .outbox import Ask, Outbox, Purpose
 from .probing_core import ProbeOrder, Prober
@@ -315,16 +315,12 @@ class Swim:
             self._publish(node_id, suspicion)
         if now >= suspicion.next_call:
             suspicion.next_call = now + self._settings.gossip_interval_s
-            self._call(node_id)
+            self._call(node_id, suspicion)
         self._suspicions.put(node_id, suspicion)
 
-    def _call(self, node_id: str) -> None:
+    def _call(self, node_id: str, suspicion: Suspicion) -> None:
         """Ask the suspect, and who may know better: a refutation may have been lost."""
-        member = self._table.members[node_id]
-        self._prober.call(member)
-        request = Gossip(News((self._table.claim_about(node_id),)))
-        for other in self._prober.pick(self._settings.gossip_nodes, node_id):
-            addr = self._table.members[other].info.addr
-            self._out.asks.append(
-                Ask(Purpose.GOSSIP, other, addr, request, self._settings.probe_timeout_s)
-            )
+        self._prober.call(self._table.members[node_id])
+        if not suspicion.is_called:
+            suspicion.is_called = True
+            self._news.put_claim(self._table.claim_about(node_id))
