@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 from pulsing import chance
+from pulsing.logs import LimitedLogger
 
 __all__ = ["GuardWire", "Stall", "StallGuard"]
 
@@ -40,7 +41,10 @@ _TELL_TIMEOUT_S: Final = 1.0
 _RENEWALS: Final = 2.5
 """How often a lease is renewed before it would run out."""
 _MAX_FRAMES: Final = 40
+_LOG_INTERVAL_S: Final = 5.0
+"""Stalls of one culprit are told no more often."""
 _CLOSE_S: Final = 5.0
+_NOBODY: Final = "code that belongs to no actor"
 
 
 class GuardWire(Protocol):
@@ -137,6 +141,9 @@ class StallGuard:
         self._on_stall_ended = on_stall_ended
         self._culprit = culprit
         self._random = rng or chance.dice()
+        # One for each thread.
+        self._begin_log = LimitedLogger(_logger, interval_s=_LOG_INTERVAL_S)
+        self._end_log = LimitedLogger(_logger, interval_s=_LOG_INTERVAL_S)
         self._lock = threading.Lock()
         # Under the lock:
         self._stalled_since: float | None = None
@@ -183,11 +190,9 @@ class StallGuard:
         if since is None or stall is None:
             return
         stall = self.last_stall = replace(stall, duration_s=self._beat_at - since)
-        _logger.warning(
-            "the event loop turns again after %.1f s; it was held by %s",
-            stall.duration_s,
-            stall.culprit or "code that belongs to no actor",
-        )
+        culprit = stall.culprit or _NOBODY
+        text = "the event loop turns again after %.1f s; it was held by %s"
+        self._end_log.warning(culprit, text, stall.duration_s, culprit)
         if claimed and self._on_stall_ended is not None and not self._stop.is_set():
             self._on_stall_ended(claimed)
 
@@ -217,8 +222,8 @@ class StallGuard:
                 beat_at, asleep_s = self._beat_at, 0.0
             overslept = now - looked_at - pause_s
             if overslept > _NEAR_S:
-                # The process, or the machine, stood still for us as well.
-                asleep_s += overslept
+                # The process, or the machine, stood still for us as well: since the beat, that is.
+                asleep_s += min(overslept, now - beat_at)
             silence = now - beat_at - asleep_s
             if not self._loop.is_running():
                 asleep_s, pause_s = now - beat_at, self._watch_s
@@ -240,11 +245,12 @@ class StallGuard:
             self._stalled_since = beat_at
             self.stalls += 1
         self._tell_peers()  # before the log, which may be what the loop waits for
-        _logger.warning(
+        self._begin_log.warning(
+            culprit or _NOBODY,
             "the event loop has been held for %.1f s by %s: nobody gets an answer meanwhile; "
             "code that blocks belongs into a def method, which runs in a thread\n%s",
             silence,
-            culprit or "code that belongs to no actor",
+            culprit or _NOBODY,
             stack,
         )
         renew_at = time.monotonic() + self._renew_s
