@@ -148,6 +148,7 @@ class GossipCore:
     def start(self, *, now: float) -> list[Effect]:
         """Begin."""
         parts = self._parts
+        parts.table.started(now)
         parts.swim.start(now)
         parts.out.effects += parts.joining.start(now)
         self._tick_sync(now)

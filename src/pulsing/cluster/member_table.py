@@ -73,10 +73,10 @@ class MemberTable:
         touched: whose claim may have changed, forgotten members included; `TableDigest` empties it.
     """
 
-    def __init__(self, info: NodeInfo, *, max_members: int, now: float = 0.0) -> None:
+    def __init__(self, info: NodeInfo, *, max_members: int) -> None:
         self._own_id: Final = info.node_id
         self._max_members = max_members
-        self.members: dict[str, Member] = {info.node_id: Member(info, _ALIVE, 0, since=now)}
+        self.members: dict[str, Member] = {info.node_id: Member(info, _ALIVE, 0)}
         self.present_count = 1
         self.refused = 0
         self.touched: set[str] = set()
@@ -207,6 +207,11 @@ class MemberTable:
             self._places[last] = place
 
     # --- this node itself
+
+    def started(self, now: float) -> None:
+        """This node is there from now on."""
+        own = self.self_member
+        self.members[self._own_id] = Member(own.info, own.status, own.incarnation, since=now)
 
     def raise_incarnation(self, above: int, now: float) -> None:
         """Rise above a claim about this node, as far as incarnations go."""
