@@ -7,7 +7,7 @@ know: actors, and how a message reaches another node; `wire` is all it sees of t
 Reading order: ``members``, ``settings``, ``stimuli``, ``effects`` (vocabulary); ``claims``,
 ``member_table``, ``messages``, ``dissemination``, ``suspicion``, ``swim_core`` (membership by
 gossip); ``registry_part``, ``registry_core`` (names); ``table_digest``, ``exchanges``, ``pulls``,
-``sync_core`` (what gossip missed); ``policies``; ``joining_core``, ``gossip_core`` (all of it
-together), ``head_core`` (the other mode); ``wire``, ``seeds``, ``guard``, ``agent`` (asyncio around
-it).
+``sync_core`` (what gossip missed); ``policies``; ``admission``, ``joining_core``, ``gossip_core``
+(all of it together); ``head_mode``, ``head_core``, ``worker_reading``, ``worker_core`` (the other
+mode); ``wire``, ``seeds``, ``guard``, ``agent`` (asyncio around it).
 """
