@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pulsing.cluster import guard as guard_module
 from pulsing.cluster.guard import StallGuard
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def computing(until: Callable[[], object]) -> None:
 
 
 def stalled(guard: StallGuard, times: int = 1) -> None:
-    """Hold the loop until the guard has noticed, for the so-manieth time, and has told it."""
+    """Hold the loop until the guard has noticed that many stalls by now, and told it."""
     sleeping(lambda: guard.stalls == times)
     time.sleep(0.1)
 
@@ -150,8 +151,9 @@ async def test_a_culprit_that_cannot_be_found_does_not_end_the_guard() -> None:
 
 
 async def test_a_culprit_that_holds_the_loop_again_and_again_does_not_fill_the_log(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guard_module, "_LOG_INTERVAL_S", 60.0)
     async with guarding(culprit=lambda _: "actors/greedy.hold") as guard:
         for times in (1, 2, 3):
             stalled(guard, times)
@@ -222,8 +224,8 @@ async def test_a_claim_that_cannot_be_made_does_not_end_the_guard(
 
 
 async def test_a_loop_that_turns_is_not_blamed() -> None:
-    async with guarding(threshold_s=0.3) as guard:
-        until = time.monotonic() + 1.0
+    async with guarding(threshold_s=0.6) as guard:
+        until = time.monotonic() + 1.5
         while time.monotonic() < until:
             time.sleep(0.05)  # noqa: ASYNC251 - what code may do
             await asyncio.sleep(0)
