@@ -271,7 +271,7 @@ class Joining:
         if is_news or (asked_alone and not self._announced):
             self._announced = True
             count = sum(each.status <= MemberStatus.SUSPECT for each in answer.claims)
-            text = f"joined the cluster through {addr}: it names {count} members"
+            text = f"joined the cluster through {addr}: it names {count} member{'s'[: count != 1]}"
             effects.append(WriteLog("joined", text))
         # Its gossip may have come before its answer: alone is who asked alone.
         return JoinStep(answer.claims, is_news or asked_alone, tuple(effects))
