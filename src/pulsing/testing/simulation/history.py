@@ -41,6 +41,8 @@ _CODES: dict[type, int] = {
         )
     )
 }
+Step = tuple[float, Process, Stimulus | str, Sequence[Effect]]
+"""When, who, what happened to it, and what it decided."""
 _REMEMBERED = 40
 _CHUNKS = 2048
 _pack = struct.Struct("<dII").pack
@@ -78,9 +80,7 @@ class History:
         self._replay = replay
         self._hash = blake2b(digest_size=16)
         self._chunks: list[bytes] = []
-        self._recent: deque[tuple[float, Process, Stimulus | str, Sequence[Effect]]] = deque(
-            maxlen=_REMEMBERED
-        )
+        self._recent: deque[Step] = deque(maxlen=_REMEMBERED)
         self.events = 0
 
     def handled(self, at: float, process: Process, stimulus: Stimulus) -> None:
@@ -94,11 +94,9 @@ class History:
         """A message leaves."""
         self._chunks.append(body)
 
-    def decided(
-        self, at: float, process: Process, stimulus: Stimulus | str, effects: Sequence[Effect]
-    ) -> None:
-        """Remember it for a while, so that a violation can tell what led to it."""
-        self._recent.append((at, process, stimulus, effects))
+    def decided(self, step: Step) -> None:
+        """Remember a step for a while, so that a violation can tell what led to it."""
+        self._recent.append(step)
 
     def digest(self) -> str:
         """Of the history so far; equal for equal seeds, in every process."""

@@ -39,6 +39,7 @@ class Process:
         addr: of its slot.
         offset: its clock minus the world's.
         clock: what it last saw on its clock.
+        deadline: the next one of its core, in its own clock, after its last step.
         timer: when its timer fires, in the world's clock; `math.inf`: not set.
         ended: how it ended; None while it runs.
         is_frozen: nothing of it runs; its operating system still accepts connections.
@@ -73,6 +74,7 @@ class Process:
         "calls",
         "clock",
         "core",
+        "deadline",
         "ended",
         "guarding",
         "inbound",
@@ -111,6 +113,7 @@ class Process:
         self.offset = offset
         self.clock = now + offset
         self.started_at = now
+        self.deadline: float | None = None
         self.timer = inf
         self.ended: Ended | None = None
         self.is_frozen = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pulsing.cluster.effects import CloseLinks, Effect, TellMemberChange
-from pulsing.cluster.members import MemberStatus
+from pulsing.cluster.members import Member, MemberStatus
 
 from .observations import Observations, shown
 from .process import UNKNOWN, Process
@@ -74,9 +74,8 @@ def broken_by_change(
     return None
 
 
-def broken_by_step(process: Process) -> str | None:
+def broken_by_step(process: Process, own: Member | None) -> str | None:
     """The rule about itself that a core broke in its last step; None: none."""
-    own = process.core.members.get(process.node_id)
     if own is None:
         return f"{process} is no member of its own table"
     if own.status != _ALIVE and not (process.is_leaving and own.status == _LEFT):

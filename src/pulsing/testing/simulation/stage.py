@@ -20,6 +20,7 @@ from pulsing.cluster.effects import (
     TellNameChange,
     WriteLog,
 )
+from pulsing.cluster.members import MemberStatus
 from pulsing.cluster.stimuli import DeadlineReached, SeedsResolved, Stimulus
 
 from .history import History
@@ -28,9 +29,10 @@ from .observations import Observations
 from .process import Process
 from .safety import audit_beliefs, broken_by_change, broken_by_step
 
+_ALIVE: Final = MemberStatus.ALIVE
 _DEADLINE_REACHED: Final = DeadlineReached()
 _SEEDS_TAKE_S: Final = 0.001
-_AUDIT_BELOW: Final = 12
+WATCHED_WHOLLY: Final = 12
 """In so small a world every table is compared after every step of its core."""
 Event = tuple[float, int, Callable[[Any], None], Any]
 
@@ -72,6 +74,7 @@ class Stage:
         self._remember_dead_s = remember_dead_s
         self._events: list[Event] = []
         self._sequence = 0
+        self._watches_all = False
         self._at: dict[str, Process] = {}
         self._slots: dict[str, int] = {}
         self._do: dict[type, Callable[[Process, Any, Sequence[Effect]], None]] = {
@@ -131,14 +134,15 @@ class Stage:
 
     def _begin(self, process: Process) -> None:
         effects = process.core.start(now=process.clock)
-        self.history.decided(self.now, process, "start", effects)
+        self.history.decided((self.now, process, "start", effects))
         self._obey(process, effects)
 
     def _handle(self, process: Process, stimulus: Stimulus) -> None:
         now = self.now
         if process.ended is not None:
             return
-        process.clock = max(process.clock, now + process.offset)
+        clock = now + process.offset
+        process.clock = max(process.clock, clock)
         history = self.history
         history.handled(now, process, stimulus)
         try:
@@ -146,37 +150,39 @@ class Stage:
         except Exception as error:
             rule = f"{process} failed at {stimulus}: {error!r}"
             raise history.violation(rule, now) from error
-        history.decided(now, process, stimulus, effects)
+        history.decided((now, process, stimulus, effects))
         self._obey(process, effects)
 
     def _obey(self, process: Process, effects: Sequence[Effect]) -> None:
         own = process.core.members.get(process.node_id)
-        if own is not None and own.incarnation > process.issued:
-            process.issued = own.incarnation  # before others hear of it in the effects below
-        do = self._do
-        for effect in effects:
-            do[type(effect)](process, effect, effects)
-        if process.ended is not None:
-            return
-        broken = broken_by_step(process)
-        if broken is not None:
-            self.violated(broken)
-        assert own is not None
-        process.incarnation = own.incarnation
-        if len(self.observed.running) < _AUDIT_BELOW:
+        if own is None or own.status is not _ALIVE or own.incarnation != process.incarnation:
+            broken = broken_by_step(process, own)
+            if own is None or broken is not None:
+                self.violated(str(broken))
+            process.incarnation = own.incarnation
+            # Before others hear of it in the effects below.
+            process.issued = max(process.issued, own.incarnation)
+        if effects:
+            do = self._do
+            for effect in effects:
+                do[type(effect)](process, effect, effects)
+        if self._watches_all:
             self.audit(process)
-        for watch in self.after_step:
-            watch(process)
+        if self.after_step:
+            for watch in self.after_step:
+                watch(process)
         self._arm(process)
 
     # --- timers
 
     def _arm(self, process: Process) -> None:
         deadline = process.core.next_deadline()
+        process.deadline = deadline
         if deadline is None:
             return
-        at = max(deadline - process.offset, self.now)
+        at = deadline - process.offset
         if at < process.timer:
+            at = max(at, self.now)
             process.timer = at
             self._sequence += 1
             heappush(self._events, (at, self._sequence, self._timer_fires, process))
@@ -187,7 +193,7 @@ class Stage:
         process.timer = inf
         if process.is_frozen:
             return  # set again when it goes on
-        deadline = process.core.next_deadline()
+        deadline = process.deadline
         if deadline is None:
             return
         if deadline - process.offset > self.now:
@@ -195,14 +201,14 @@ class Stage:
             return
         process.clock = max(process.clock, deadline)  # the offset must not cost the last bit
         self._handle(process, _DEADLINE_REACHED)
-        self._expect_calm(process)
-
-    def _expect_calm(self, process: Process) -> None:
-        """A core that leaves its deadline in the past again and again would never rest."""
-        deadline = None if process.ended is not None else process.core.next_deadline()
+        deadline = process.deadline
         if deadline is None or deadline > process.clock:
             process.storms = 0
-            return
+        else:
+            self._not_calm(process, deadline)
+
+    def _not_calm(self, process: Process, deadline: float) -> None:
+        """A core that leaves its deadline in the past again and again would never rest."""
         process.storms += 1
         if process.storms > 1:
             self.violated(

@@ -13,6 +13,7 @@ from pulsing.cluster.wire import ClusterCore
 
 from .process import Ended, Held, Process
 from .requests import Requests
+from .stage import WATCHED_WHOLLY
 
 
 class World(Requests):
@@ -32,6 +33,7 @@ class World(Requests):
         self._at[process.addr] = process
         self._slots[process.addr] = slot
         self._silent.discard(slot)
+        self._watches_all = len(self.observed.running) <= WATCHED_WHOLLY
         self._begin(process)
         return process
 
@@ -101,4 +103,9 @@ class World(Requests):
     def _leave_finished(self, process: Process, _effect: object, _: object) -> None:
         if not process.is_leaving:
             self.violated(f"{process} finished a goodbye that nobody asked for")
-        self.end(process, Ended.LEFT)
+        # Not within the step: its other effects are still to be done.
+        self.at(self.now, self._gone, process)
+
+    def _gone(self, process: Process) -> None:
+        if process.ended is None:
+            self.end(process, Ended.LEFT)
