@@ -68,6 +68,7 @@ async def measure(world: World, row: Row) -> Outcome:
     try:
         outcome = await row.run(world, row)
     except Exception as error:  # noqa: BLE001 - the other rows go on
+        print(file=sys.stderr)
         traceback.print_exc()
         await world.close()
         return Outcome(problems=[f"{type(error).__name__}: {str(error).splitlines()[0]}"])

@@ -16,13 +16,14 @@ WITHIN_S = 60.0
 
 
 async def known_to_all(cluster: ProcessCluster, gone: str, since: float, end: str) -> list[float]:
-    """Wait until every running node knows of an end; seconds since the deed, by observer."""
+    """Wait until every running node that knew a node knows its end; seconds, by observer."""
+    observers = [each for each in cluster.running if each.believes(gone) is not None]
     await cluster.eventually(
-        lambda: all(each.believes(gone) == end for each in cluster.running), within_s=WITHIN_S
+        lambda: all(each.believes(gone) == end for each in observers), within_s=WITHIN_S
     )
     return [
         next(s.at for s in path(each.sightings, gone, since=since) if s.status == end) - since
-        for each in cluster.running
+        for each in observers
     ]
 
 
@@ -30,6 +31,8 @@ def flaps(cluster: ProcessCluster, gone: str, since: float, end: str) -> list[st
     """Which observers saw more than (suspect and) the end; one line each."""
     found = []
     for observer in cluster.running:
+        if observer.believes(gone) is None:
+            continue  # it came later
         statuses = [each.status for each in path(observer.sightings, gone, since=since)]
         if not is_one_way(statuses, end):
             found.append(f"{observer.name} saw {' -> '.join(statuses)}")
