@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pulsing import clock
 from pulsing.actor.deadline import SCOPE
@@ -11,6 +11,7 @@ from pulsing.errors import PulsingRuntimeError
 if TYPE_CHECKING:
     from pulsing.actor.cell import Cell
     from pulsing.actor.invocation import Invocation
+    from pulsing.actor.system import ActorSystem
     from pulsing.ids import ActorId
 
 
@@ -33,6 +34,11 @@ class ActorContext:
 
     def __repr__(self) -> str:
         return f"<ActorContext of {self._cell.label}>"
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system this actor lives in."""
+        return cast("ActorSystem", self._cell.dispatcher.host)
 
     @property
     def actor_id(self) -> ActorId:
