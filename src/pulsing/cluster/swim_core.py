@@ -221,6 +221,7 @@ class Swim:
         change = self._table.apply(claim, now)
         if change is None:
             return
+        self._out.changes.append((change, reason))  # told before what follows from it
         self._suspicions.drop(node_id)
         if claim.status is _SUSPECT:
             self._news.drop_member(node_id)
@@ -235,7 +236,6 @@ class Swim:
         if change.revives and node_id in self._condemned:
             self._condemned.discard(node_id)
             self._doubted.add(node_id)
-        self._out.changes.append((change, reason))
 
     def _believe_alive(self, member: Member, now: float) -> None:
         node_id = member.info.node_id
