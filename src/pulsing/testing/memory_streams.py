@@ -37,6 +37,7 @@ class MemoryStream(asyncio.Transport):
         faults: of the way from here to the other end.
         other: the other end.
         unread: octets that have arrived and were not taken.
+        held: its protocol was told to write no more.
     """
 
     other: MemoryStream
@@ -58,7 +59,7 @@ class MemoryStream(asyncio.Transport):
         self._closing = False
         self._eof_sent = False
         self._lost = False
-        self._held = False
+        self.held = False
         self._high = _HIGH_BYTES
         self._low = _HIGH_BYTES // 4
 
@@ -91,8 +92,8 @@ class MemoryStream(asyncio.Transport):
         self.host.octets_sent += len(octets)
         self.host.network.history.sent(self.number, self.host, self.other.host, octets)
         self._send(octets)
-        if not self._held and self.get_write_buffer_size() > self._high:
-            self._held = True
+        if not self.held and self.get_write_buffer_size() > self._high:
+            self.held = True
             if self._protocol is not None:
                 self._protocol.pause_writing()
 
@@ -138,13 +139,13 @@ class MemoryStream(asyncio.Transport):
         self.arm()
 
     def drained(self) -> None:
-        """The other end has read something."""
-        if self._held and self.get_write_buffer_size() <= self._low:
-            self._held = False
+        """The other end has read something; only called while this one is `held`."""
+        if self.get_write_buffer_size() <= self._low:
+            self.held = False
             self._loop.call_soon(self._resume, context=self.host.context)
 
     def _resume(self) -> None:
-        if not self._lost and not self._held and self._protocol is not None:
+        if not self._lost and not self.held and self._protocol is not None:
             self._protocol.resume_writing()
 
     # --- asyncio.Transport: in
@@ -177,11 +178,10 @@ class MemoryStream(asyncio.Transport):
         self._arrived.append(octets)
         self.unread += len(octets)
         self._give()
-        self.other.drained()
 
     def _give(self) -> None:
         arrived = self._arrived
-        while arrived and self._protocol is not None and self.is_reading():
+        while arrived and self._reading and not self._closing and self._protocol is not None:
             octets = arrived.popleft()
             self.unread -= len(octets)
             try:
@@ -199,7 +199,8 @@ class MemoryStream(asyncio.Transport):
                     }
                 )
                 self.abort()
-        self.other.drained()
+        if self.other.held:
+            self.other.drained()
 
     def _feed(self, octets: bytes) -> None:
         protocol = self._protocol
@@ -276,6 +277,7 @@ class MemoryStream(asyncio.Transport):
         protocol, self._protocol = self._protocol, None
         self._arrived.clear()
         self.unread = 0
-        self.other.drained()
+        if self.other.held:
+            self.other.drained()
         if protocol is not None:
             protocol.connection_lost(error)

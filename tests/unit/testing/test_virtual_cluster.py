@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import pulsing as pul
+from pulsing.config import SystemConfig
 from pulsing.errors import (
     ActorNotFound,
     ConnectionLost,
@@ -23,6 +24,9 @@ from pulsing.errors import (
 from pulsing.testing.handle import NodeState
 from pulsing.testing.virtual_cluster import VirtualCluster, run_virtual_cluster
 from pulsing.testing.virtual_run import virtual_time
+
+PATIENT = SystemConfig(network="wan")  # type: ignore[arg-type]  # takes text, too
+"""Finds nobody dead within ten seconds or so."""
 
 
 @pul.remote
@@ -184,15 +188,15 @@ async def test_a_stopped_node_ends_in_order_and_its_address_can_be_used_again() 
 
 @virtual_time()
 async def test_a_frozen_node_does_nothing_and_catches_up_when_it_is_thawed() -> None:
-    async with VirtualCluster(2, converge=False) as cluster:
+    async with VirtualCluster(2, config=PATIENT) as cluster:
         worker = await worker_at(cluster, 0, 1)
         ticking = asyncio.create_task(worker.tick().with_timeout(None))
         await asyncio.sleep(5.5)
         frozen_at = cluster.freeze(1)
         late = asyncio.create_task(worker.incr(3).with_timeout(60))
         with pytest.raises(DeadlineExceeded):
-            await worker.incr(0).with_timeout(5)
-        await asyncio.sleep(5)
+            await worker.incr(0).with_timeout(3)
+        await asyncio.sleep(3)
         assert not late.done()
         thawed_at = cluster.thaw(1)
         assert await late == 3
@@ -205,7 +209,7 @@ async def test_a_frozen_node_does_nothing_and_catches_up_when_it_is_thawed() -> 
 
 @virtual_time()
 async def test_a_partition_holds_calls_until_it_is_healed() -> None:
-    async with VirtualCluster(3, converge=False) as cluster:
+    async with VirtualCluster(3, config=PATIENT) as cluster:
         near, far = await worker_at(cluster, 0, 1), await worker_at(cluster, 0, 2)
         cluster.partition([0, 1], [2])
         assert await near.incr() == 1
@@ -218,16 +222,16 @@ async def test_a_partition_holds_calls_until_it_is_healed() -> None:
 
 @virtual_time()
 async def test_nodes_in_no_group_of_a_partition_are_alone() -> None:
-    async with VirtualCluster(3, converge=False) as cluster:
+    async with VirtualCluster(3) as cluster:
         worker = await worker_at(cluster, 0, 2)
         cluster.partition([0, 1])
-        with pytest.raises((DeadlineExceeded, NodeUnreachable)):
+        with pytest.raises((DeadlineExceeded, NodeUnreachable, ConnectionLost)):
             await worker.incr().with_timeout(3)
 
 
 @virtual_time()
 async def test_delay_and_drop_make_calls_slow_and_heal_undoes_both() -> None:
-    async with VirtualCluster(2, converge=False) as cluster:
+    async with VirtualCluster(2, config=PATIENT) as cluster:
         worker = await worker_at(cluster, 0, 1)
 
         async def taken() -> float:
@@ -263,6 +267,109 @@ async def test_counters_say_what_happened_in_a_node() -> None:
             await worker.incr("text")
         assert cluster[1].counters["raised"] == 1
         assert cluster[1].counters["octets_sent"] > 0
+
+
+@virtual_time()
+async def test_nodes_know_each_other_when_the_block_begins() -> None:
+    async with VirtualCluster(5) as cluster:
+        assert cluster.has_converged()
+        for node in cluster:
+            members = await node.system.members()
+            assert {each["name"]: each["status"] for each in members} == {
+                f"node-{number}": "Alive" for number in range(5)
+            }
+
+
+@virtual_time()
+async def test_a_name_is_found_from_every_node_and_gone_with_its_node() -> None:
+    async with VirtualCluster(3) as cluster:
+        await cluster[1].system.spawn(Worker, name="worker")
+        worker = await cluster[0].system.resolve("worker", cls=Worker, timeout=5)
+        assert await worker.incr() == 1
+        cluster.kill(1)
+        await cluster.converged(within_s=10)
+        with pytest.raises(ActorNotFound):
+            await cluster[2].system.resolve("worker")
+
+
+@virtual_time()
+async def test_a_killed_node_is_known_dead_to_all_within_two_seconds() -> None:
+    async with VirtualCluster(5) as cluster:
+        await asyncio.sleep(10)
+        dead = cluster[3].node_id
+        at = cluster.kill(3)
+        await cluster.converged(within_s=30)
+        assert cluster.now - at < 2
+        for node in cluster.running:
+            assert node.believes(dead) == "Dead"
+        await cluster.restart(3)
+        await cluster.converged(within_s=30)
+
+
+@virtual_time()
+async def test_a_node_frozen_for_long_is_dead_and_comes_back_when_it_is_thawed() -> None:
+    async with VirtualCluster(4) as cluster:
+        await asyncio.sleep(10)
+        cluster.freeze(2)
+        await cluster.converged(within_s=30)
+        await asyncio.sleep(60)
+        cluster.thaw(2)
+        await cluster.converged(within_s=30)
+        assert {cluster[0].node_id, cluster[2].node_id} <= set(cluster[2].present)
+
+
+@virtual_time()
+async def test_a_whole_cluster_that_stood_still_for_minutes_loses_nobody() -> None:
+    async with VirtualCluster(4) as cluster:
+        await asyncio.sleep(10)
+        for node in cluster:
+            cluster.freeze(node.index)
+        await asyncio.sleep(300)
+        for node in cluster:
+            cluster.thaw(node.index)
+        await asyncio.sleep(60)
+        await cluster.converged(within_s=30)
+        assert not [
+            each for node in cluster for each in node.sightings if each.status in ("Dead", "Left")
+        ]
+
+
+@virtual_time()
+async def test_a_partition_makes_two_clusters_and_healing_makes_one() -> None:
+    async with VirtualCluster(5) as cluster:
+        cluster.partition([0, 1], [2, 3, 4])
+        await cluster.converged([0, 1], [2, 3, 4], within_s=60)
+        at = cluster.heal()
+        await cluster.converged(within_s=60)
+        assert cluster.now - at < 5
+
+
+@virtual_time()
+async def test_a_stopped_node_has_left() -> None:
+    async with VirtualCluster(3) as cluster:
+        left = cluster[1].node_id
+        await cluster.stop(1)
+        await cluster.converged(within_s=5)
+        assert [node.believes(left) for node in cluster.running] == ["Left", "Left"]
+
+
+@virtual_time()
+async def test_nodes_that_are_added_join() -> None:
+    async with VirtualCluster(1) as cluster:
+        fresh = await cluster.add(3)
+        assert [node.index for node in fresh] == [1, 2, 3]
+        await cluster.converged(within_s=10)
+
+
+def test_an_hour_of_cluster_life_passes_in_seconds() -> None:
+    async def scenario(cluster: VirtualCluster) -> int:
+        await asyncio.sleep(3600)
+        assert cluster.has_converged()
+        return sum(len(node.sightings) for node in cluster)
+
+    run = run_virtual_cluster(3, scenario)
+    assert run.virtual_s == pytest.approx(3600, abs=1)
+    assert run.result == 9  # everybody saw everybody come, and nothing else
 
 
 def test_a_failed_scenario_reports_the_cluster_and_the_seed() -> None:
@@ -309,9 +416,9 @@ async def stormy(cluster: VirtualCluster) -> list[Any]:
 
 
 def test_the_same_seed_gives_the_same_history_octet_by_octet() -> None:
-    first = run_virtual_cluster(3, stormy, seed=5, converge=False)
-    again = run_virtual_cluster(3, stormy, seed=5, converge=False)
-    other = run_virtual_cluster(3, stormy, seed=6, converge=False)
+    first = run_virtual_cluster(3, stormy, seed=5)
+    again = run_virtual_cluster(3, stormy, seed=5)
+    other = run_virtual_cluster(3, stormy, seed=6)
     assert first == again
     assert first.octets > 1000
     assert first.digest != other.digest
