@@ -117,6 +117,12 @@ def test_a_system_port_in_use_is_one_line_that_says_what_to_do() -> None:
         (["--import", "json:NoSuchClass"], 1, "no class 'NoSuchClass'"),
         (["--passphrase-file", "missing"], 2, "No such file"),
         (["--config", "missing.toml"], 2, "no such file"),
+        (["--seeds", "nowhere"], 2, "seeds: not an address"),
+        (["--seeds", "a:1", "--head-addr", "b:2"], 2, "seeds and head_addr"),
+        (["--head", "--head-addr", "b:2"], 2, "is_head_node and head_addr"),
+        (["--name", "a b"], 2, "node_name"),
+        (["--label", "a b"], 2, "labels"),
+        (["--advertise", "0.0.0.0"], 2, "advertise"),
     ],
 )
 def test_what_cannot_start_says_so_in_one_line(
@@ -175,6 +181,13 @@ def test_the_version_and_the_help_are_there() -> None:
         "--config",
         "--grace",
         "--log-format",
+        "--seeds",
+        "--head",
+        "--head-addr",
+        "--advertise",
+        "--name",
+        "--label",
+        "--network",
     ):
         assert option in shown
     assert pulsing().returncode == 2
@@ -253,3 +266,38 @@ def test_a_node_that_does_not_start_is_reported_with_what_it_said() -> None:
     with pytest.raises(NodeFailed, match="no module 'missing_module'") as caught:
         NodeProcess(imports=["missing_module"])
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.one_loop
+async def test_a_node_joins_with_name_and_labels_and_says_goodbye_on_sigterm(
+    tmp_path: Path,
+) -> None:
+    async with pul.running("127.0.0.1:0") as system:
+        changes = system.events()
+        arguments = ["--name", "n2", "--label", "gpu", "--label", "zone=eu"]
+        arguments += ["--seeds", f"127.0.0.1:1,{system.addr}", "--network", "local"]
+        with NodeProcess(arguments=arguments, directory=tmp_path) as node:
+            assert node.name == "n2"
+            async for event in changes:
+                if event.member.info.name == "n2":
+                    break
+            assert event.member.info.labels == {"gpu": "", "zone": "eu"}
+            assert event.member.info.addr == node.addr
+            node.send_signal(signal.SIGTERM)
+            async for event in changes:
+                assert event.member.status is not pul.MemberStatus.DEAD
+                if event.member.status is pul.MemberStatus.LEFT:
+                    break
+            import asyncio
+
+            assert await asyncio.to_thread(node.wait) == 0
+
+
+def test_a_node_whose_seeds_do_not_answer_is_ready_at_once_on_a_port_it_picks() -> None:
+    command = [sys.executable, "-m", "pulsing", "node", "--seeds", "127.0.0.1:1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert re.match(r"pulsing node \S+ ready on 127\.0\.0\.1:\d+ ", line)
+        process.terminate()
+        assert process.wait(20) == 0
