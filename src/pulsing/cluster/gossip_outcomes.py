@@ -117,4 +117,5 @@ class Outcomes:
         self._parts.sync.failed(ask.peer_id, ask.request, now)
 
 
-_WITHOUT_NEWS: Final = frozenset({Purpose.JOIN, Purpose.SYNC})
+_WITHOUT_NEWS: Final = frozenset({Purpose.JOIN, Purpose.SYNC, Purpose.GOSSIP, Purpose.GOODBYE})
+"""They have no place for news, or are nothing but news."""

@@ -12,7 +12,7 @@ from .settings import SwimSettings
 from .stimuli import Failure
 from .swim_core import Swim
 
-_TOLD_AT_ONCE: Final = 8
+_TOLD_AT_ONCE: Final = 64
 _ENOUGH: Final = 3
 
 

@@ -49,7 +49,7 @@ class SwimSettings:
     indirect_probes: int = 3
     gossip_interval_s: float = 0.2
     gossip_nodes: int = 3
-    retransmit_mult: int = 6
+    retransmit_mult: int = 5
     eager_gossip_s: float = 0.02
     suspicion_min_mult: float = 1.0
     suspicion_max_mult: float = 6.0
