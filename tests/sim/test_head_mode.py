@@ -30,6 +30,7 @@ def test_ten_minutes_of_random_faults_end_in_one_membership(seed: int) -> None:
     play(simulation, drawn(Random(seed), NODES, 600.0))
     simulation.run_for(601.0)
     simulation.recover()
+    simulation.run_for(5.0)
     if simulation.process(HEAD) is None:  # without a head nobody finds out who is gone
         simulation.restart(HEAD)
     simulation.settle(within_s=120.0)
