@@ -227,6 +227,9 @@ class ClusterAgent:
             return
         if self._left is None:
             self._left = self._loop.create_future()
+            claimed = self.guard.hush() if self.guard is not None else 0
+            if claimed:
+                self.feed(StallEnded(claimed))  # the goodbye must be above it
             self.feed(LeaveRequested())
         # The core ends it in time; the margin is for a core that is wrong.
         await asyncio.wait((self._left,), timeout=_LEAVE_S + _LEAVE_MARGIN_S)

@@ -148,6 +148,7 @@ class StallGuard:
         # Under the lock:
         self._stalled_since: float | None = None
         self._claimed = 0
+        self._hushed = False
         # Written by the loop, read by the guard:
         self._beat_at = 0.0
         self._stop = threading.Event()
@@ -165,6 +166,17 @@ class StallGuard:
         self._beat()
         self._thread = threading.Thread(target=self._run, name="pulsing-guard", daemon=True)
         self._thread.start()
+
+    def hush(self) -> int:
+        """Claim nothing any more: the node says goodbye, and nothing may contradict it.
+
+        Returns:
+            The highest incarnation that was claimed and not yet told to ``on_stall_ended``, or 0.
+        """
+        with self._lock:
+            self._hushed = True
+            claimed, self._claimed = self._claimed, 0
+        return claimed
 
     async def close(self) -> None:
         """Stop watching, and wait for the thread: not for long, whatever it is doing."""
@@ -264,6 +276,9 @@ class StallGuard:
     def _stalling(self) -> bool:
         return self._stalled_since is not None
 
+    def _may_claim(self) -> bool:
+        return self._stalling() and not self._hushed
+
     def _look(self, frame: FrameType | None) -> tuple[str | None, str]:
         """Who holds the loop, and where."""
         if frame is None:
@@ -294,13 +309,13 @@ class StallGuard:
         if not addresses:
             return
         with self._lock:
-            if not self._stalling():
+            if not self._may_claim():
                 return
             incarnation = self._claimed = max(self._claimed, known) + 1
         message = self._claim(incarnation)
         told = 0
         for addr in self._random.sample(addresses, min(_TRIED, len(addresses))):
-            if self._stop.is_set() or not self._stalling() or told >= _TOLD:
+            if self._stop.is_set() or not self._may_claim() or told >= _TOLD:
                 return
             told += self._wire.tell(addr, message, _TELL_TIMEOUT_S)
 

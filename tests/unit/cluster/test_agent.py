@@ -287,6 +287,28 @@ async def test_leaving_waits_for_the_core_and_closing_for_nobody(agent_of):
     assert core.heard == [LeaveRequested(), LinkLost("1" * 32)]
 
 
+async def test_a_goodbye_is_above_what_the_guard_claimed_and_the_last_word(agent_of):
+    class Hushed:
+        calls = 0
+
+        def hush(self):
+            self.calls += 1
+            return 3
+
+        async def close(self):
+            pass
+
+    core = Scripted()
+    core.says[LeaveRequested] = [LeaveFinished()]
+    agent = agent_of(core)
+    agent.guard = Hushed()
+    await agent.leave()
+    await agent.leave()
+    assert core.heard == [StallEnded(3), LeaveRequested()]
+    assert agent.guard.calls == 1
+    await agent.close()
+
+
 async def test_members_are_found_by_id_and_by_a_name_only_one_present_member_has(agent_of):
     core = Scripted()
     agent = agent_of(core)

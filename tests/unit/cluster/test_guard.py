@@ -198,6 +198,22 @@ async def test_in_place_of_silent_peers_others_are_told() -> None:
     assert peers.told
 
 
+async def test_a_hushed_guard_claims_nothing_that_would_contradict_a_goodbye() -> None:
+    peers, ended_with = Peers(), list[int]()
+    async with guarding(wire=peers, on_stall_ended=ended_with.append) as guard:
+        sleeping(lambda: len(peers.told) >= 3)
+        assert guard.hush() == 1, "the goodbye has to be above it"
+        told = len(peers.told)
+        renewed_at = time.monotonic() + 0.5
+        sleeping(lambda: time.monotonic() > renewed_at)
+        assert len(peers.told) == told
+        await ended(guard)
+        stalled(guard, 2)
+        await ended(guard)
+    assert len(peers.told) == told
+    assert ended_with == []
+
+
 async def test_a_node_alone_tells_nobody() -> None:
     peers, heard = Peers(), list[int]()
     async with guarding(wire=peers, peers=tuple, on_stall_ended=heard.append) as guard:
