@@ -88,6 +88,11 @@ class ActorHost:
         self._last_options = (NO_OPTIONS, self._fill(NO_OPTIONS))
 
     @property
+    def node_name(self) -> str:
+        """Its name for people, unique in the cluster: as configured, or made from its id."""
+        return self.config.node_name or self.node_id[:8]
+
+    @property
     def state(self) -> SystemState:
         """How far its life has come."""
         return self._state
@@ -330,7 +335,8 @@ class ActorHost:
             actor = place.name if place.is_service and place.name else place.actor_id
         if isinstance(actor, str):
             address = ActorAddress.parse(actor)
-            if address.host_port is not None or address.node not in (None, LOCALHOST, self.node_id):
+            ours = (None, LOCALHOST, self.node_id, self.node_name)
+            if address.host_port is not None or address.node not in ours:
                 return None
             if address.name is not None:
                 return self._directory.named(address.name)

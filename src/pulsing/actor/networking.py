@@ -52,11 +52,6 @@ class NetworkedHost(ActorHost):
         return None if self._addr is None else advertised(self._addr, self.config.advertise)
 
     @property
-    def node_name(self) -> str:
-        """Its name for people, unique in the cluster: as configured, or made from its id."""
-        return self.config.node_name or self.node_id[:8]
-
-    @property
     def node_info(self) -> NodeInfo:
         """What it says about itself to others."""
         addr = self.reachable_addr or ""

@@ -95,6 +95,11 @@ class Place:
         """What references to it have in common for as long as they live."""
         return self.actor_id
 
+    @property
+    def latest_id(self) -> ActorId | None:
+        """The actor that got the latest call, or would get the next; None when there is none."""
+        return self.actor_id
+
     def with_key(self, key: str) -> Place:
         """Where calls for this key go: of one actor, always there. See `ActorRef.with_key`."""
         return self
@@ -127,7 +132,9 @@ class Reference:
         if not isinstance(other, Reference):
             return NotImplemented
         ours, theirs = self._place, other._place
-        return ours.identity == theirs.identity or ours.actor_id == theirs.actor_id
+        if ours.is_service is theirs.is_service:
+            return ours.identity == theirs.identity
+        return ours.latest_id == theirs.latest_id
 
     def __hash__(self) -> int:
         return hash(self._place.identity)

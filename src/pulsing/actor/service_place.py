@@ -60,16 +60,25 @@ class ServicePlace(Place):
         return self.service.name
 
     @property
+    def latest_id(self) -> ActorId | None:
+        """See `Place.latest_id`."""
+        last = self.service.last
+        if last is not None and last in self.service.instances():
+            return last.actor_id
+        picked = self.target.pick()
+        return None if picked is None else picked.actor_id
+
+    @property
     def actor_id(self) -> ActorId:  # type: ignore[override]
         """See `Place`.
 
         Raises:
             ActorNotFound: nothing is registered by the name now.
         """
-        last = self.service.last
-        if last is not None and last in self.service.instances():
-            return last.actor_id
-        return self.target.first().actor_id
+        latest = self.latest_id
+        if latest is None:
+            raise self.service.not_found()
+        return latest
 
     @property
     def name(self) -> str:  # type: ignore[override]

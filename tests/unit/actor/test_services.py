@@ -296,6 +296,12 @@ async def test_the_id_of_a_name_is_that_of_the_latest_instance():
         assert exact == ref
         assert "service actors/w" in repr(ref)
         assert await exact.node() == node
+        for system in nodes.systems:
+            await system.stop("w")
+        assert exact != ref
+        assert same == ref
+        with pytest.raises(pul.ActorNotFound):
+            _ = ref.actor_id
 
 
 async def test_an_instance_is_named_with_its_node():
@@ -416,6 +422,10 @@ async def test_stop_ends_an_actor_of_another_node_and_waits_for_it():
         with pytest.raises(pul.PulsingRuntimeError, match="2 nodes have an actor") as caught:
             await nodes.one.stop("w")
         assert "actors/w@n2" in str(caught.value)
+        await nodes.one.spawn(Where, name="w")
+        await nodes.one.stop("w@n1")
+        assert nodes.one.actors() == []
+        assert nodes.one._steward is None
         await nodes.one.stop("w@n2")
         assert nodes.two.actors() == []
         await nodes.one.stop(await nodes.one.resolve("w"))  # the only one left
