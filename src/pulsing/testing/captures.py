@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.place import place_of
 from pulsing.ids import canonical_name
-from pulsing.testing.virtual_time import VirtualLoop
+from pulsing.testing.virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from pulsing.actor.place import Reference

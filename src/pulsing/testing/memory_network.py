@@ -21,10 +21,10 @@ from pulsing.testing.faults import Faults
 from pulsing.testing.memory_sockets import MemoryListening, attached, refuse_tls
 from pulsing.testing.memory_streams import MemoryStream
 from pulsing.testing.virtual_history import History
-from pulsing.testing.virtual_time import HOME
+from pulsing.testing.virtual_loop import HOME
 
 if TYPE_CHECKING:
-    from pulsing.testing.virtual_time import VirtualLoop
+    from pulsing.testing.virtual_loop import VirtualLoop
     from pulsing.transport.tls import ClusterTls
 
 _FIRST_PORT: Final = 7001

@@ -18,7 +18,7 @@ from pulsing.testing.faults import Faults
 from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
 from pulsing.testing.sightings import Sighting
 from pulsing.testing.virtual_run import run_virtual
-from pulsing.testing.virtual_time import HOME, VirtualLoop, current_virtual_loop
+from pulsing.testing.virtual_loop import HOME, VirtualLoop, current_virtual_loop
 from pulsing.testing.waiting_tasks import describe_tasks
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from pulsing import chance, clock
 from pulsing.actor.threadsafe import running_loop
-from pulsing.testing.virtual_time import Deadlock, VirtualLoop
+from pulsing.testing.virtual_loop import Deadlock, VirtualLoop
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -13,7 +13,7 @@ import pytest
 from pulsing import chance, clock
 from pulsing.ids import new_node_id
 from pulsing.testing.virtual_run import run_virtual, virtual_time
-from pulsing.testing.virtual_time import (
+from pulsing.testing.virtual_loop import (
     HOME,
     Deadlock,
     VirtualLoop,
