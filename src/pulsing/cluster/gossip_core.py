@@ -216,8 +216,8 @@ class GossipCore:
         self._parts.registry.unregister(stimulus.name)
         self._parts.spreading.names_changed = True
 
-    def _stall_ended(self, stimulus: StallEnded, now: float) -> None:
-        self._parts.swim.announce(stimulus.incarnation, now)
+    def _stall_ended(self, stimulus: StallEnded, _: float) -> None:
+        self._parts.swim.announce(stimulus.incarnation)
 
     def _seeds_resolved(self, stimulus: SeedsResolved, now: float) -> None:
         self._parts.joining.seeds_resolved(stimulus.addresses, now)

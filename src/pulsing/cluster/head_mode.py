@@ -132,12 +132,14 @@ class HeadModeCore(ABC):
                 self.registry.unregister(name)
                 effects += self._own_names_changed(now)
             case StallEnded(incarnation):
-                self.table.raise_incarnation(incarnation, now)
+                self.table.raise_incarnation(incarnation)
                 effects += self._own_claim_changed(now)
             case LeaveRequested():
                 effects += self._leave(now)
             case _:  # there are no seeds in this mode
                 pass
+        self.table.touched.clear()  # for digests, which this mode has none of
+        self.registry.touched.clear()
         names = self.registry.take_changed_names()
         if names:
             self._names_seen(names)
@@ -266,7 +268,7 @@ class HeadModeCore(ABC):
     def _refute(self, claim: Claim, now: float) -> bool:
         if self.table.decide(claim) is not Verdict.REFUTE:
             return False
-        self.table.raise_incarnation(claim.incarnation, now)
+        self.table.raise_incarnation(claim.incarnation)
         return True
 
     def _introduction(self) -> Claim:

@@ -213,11 +213,11 @@ class MemberTable:
         own = self.self_member
         self.members[self._own_id] = Member(own.info, own.status, own.incarnation, since=now)
 
-    def raise_incarnation(self, above: int, now: float) -> None:
+    def raise_incarnation(self, above: int) -> None:
         """Rise above a claim about this node, as far as incarnations go."""
         own = self.self_member
         incarnation = min(max(own.incarnation, above) + 1, MAX_INCARNATION)
-        self.members[self._own_id] = Member(own.info, own.status, incarnation, since=now)
+        self.members[self._own_id] = Member(own.info, own.status, incarnation, since=own.since)
         self.touched.add(self._own_id)
 
     def leave(self, now: float) -> None:

@@ -7,7 +7,7 @@ address or another process does. The same is done for others that ask for it.
 Invariants: one probe of a member is under way; it ends by an answer, a proof or an accusation,
 unless this node stood still meanwhile: then by nothing, because the fault may be its own.
 
-Source: SWIM 3.1 (indirect probes), 4.3 (round robin over a shuffled list); Lifeguard 4.A (nacks).
+Source: SWIM 3.1 (indirect probes); Lifeguard 4.A (nacks).
 """
 
 from __future__ import annotations
@@ -267,46 +267,3 @@ class Prober:
         about = (ask.about,) if heard and self._table.get(ask.about) else ()
         answer = Ack() if heard else Nack()
         self._out.replies.append(Reply(ask.reply_to, peer_id, answer, about))
-
-
-class ProbeOrder:
-    """Members in the order in which they are probed: each once per round, rounds shuffled.
-
-    Newcomers come at a random time of the present round or the next. A member that is gone is
-    skipped when its turn comes, so that removing one costs nothing.
-    """
-
-    def __init__(self, table: MemberTable, rng: Random) -> None:
-        self._table = table
-        self._rng = rng
-        self._order: list[str] = []
-        self._known: set[str] = set()
-        self._next = 0
-
-    def add(self, node_id: str) -> None:
-        """Probe a member from now on."""
-        if node_id in self._known:
-            return
-        self._known.add(node_id)
-        order = self._order
-        place = self._rng.randrange(self._next, len(order) + 1)
-        order.append(node_id)
-        order[place], order[-1] = order[-1], order[place]
-
-    def next(self) -> str | None:
-        """Whose turn it is; None: nobody is there."""
-        order = self._order
-        members = self._table.members
-        while order:
-            if self._next >= len(order):
-                self._next = 0
-                self._rng.shuffle(order)
-            node_id = order[self._next]
-            member = members.get(node_id)
-            if member is not None and member.status <= _SUSPECT:
-                self._next += 1
-                return node_id
-            self._known.discard(node_id)
-            order[self._next] = order[-1]
-            order.pop()
-        return None

@@ -86,7 +86,7 @@ class Spreading:
         """Pass news on to a few members."""
         self.due = math.inf
         settings = self._settings
-        peers = self._swim.pick(settings.gossip_nodes)
+        peers = self._swim.whom_to_tell(settings.gossip_nodes)
         if not peers:
             return
         if self.names_changed:

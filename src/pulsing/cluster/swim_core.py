@@ -17,6 +17,7 @@ Source: SWIM (Das, Gupta, Motivala 2002) 4.2; Lifeguard (Dadgar, Phillips, Curre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -29,7 +30,8 @@ from .members import Member, MemberStatus
 from .messages import Answer, News
 from .messages import Probe as ProbeRequest
 from .outbox import Ask, Outbox, Purpose
-from .probing_core import ProbeOrder, Prober
+from .probing_core import Prober
+from .rotation import Rotation
 from .settings import SwimSettings
 from .stimuli import Failure
 from .suspicion import Suspicion, Suspicions
@@ -69,7 +71,8 @@ class Swim:
         self.health = LocalHealth(settings.max_local_health if settings.lifeguard else 0)
         self.times_dead = 0
         self._prober = Prober(table, settings, rng, self.health, out, self)
-        self._order = ProbeOrder(table, rng)
+        self._probed = Rotation(table, rng)
+        self._told = Rotation(table, rng, _ALIVE)
         self._suspicions = Suspicions()
         self._busy_until: dict[str, float] = {}
         self._condemned: set[str] = set()  # declared dead by a proof that this node found
@@ -91,7 +94,7 @@ class Swim:
         """Do what is due."""
         if now >= self._next_probe:
             self._next_probe = now + self._settings.probe_interval_s * self.health.multiplier
-            target = self._order.next()
+            target = self._probed.next()
             if target is not None:
                 self._prober.probe(target)
             self._forget(self._table.reap(now - self._settings.remember_dead_s))
@@ -133,9 +136,13 @@ class Swim:
         """A request of this part has no answer."""
         self._prober.failed(ask, failure, now)
 
-    def pick(self, count: int) -> list[str]:
-        """As many alive members at random."""
-        return list(self._prober.pick(count))
+    def pick(self, count: int) -> Sequence[str]:
+        """As many alive members, at random."""
+        return self._prober.pick(count)
+
+    def whom_to_tell(self, count: int) -> Sequence[str]:
+        """As many alive members, each in its turn."""
+        return self._told.take(count)
 
     # --- what comes of probes (`probing_core.Judge`)
 
@@ -208,7 +215,7 @@ class Swim:
             self.confirm_heard(claim, now)
             return None
         if verdict is Verdict.REFUTE:
-            self._refute(claim, source, now)
+            self._refute(claim, source)
         return claim.node_id
 
     def confirm_heard(self, claim: Claim, now: float) -> None:
@@ -222,6 +229,9 @@ class Swim:
         if change is None:
             return
         self._out.changes.append((change, reason))  # told before what follows from it
+        if change.member.is_present:
+            self._probed.add(node_id)
+            self._told.add(node_id)
         self._suspicions.drop(node_id)
         if claim.status is _SUSPECT:
             self._news.drop_member(node_id)
@@ -239,7 +249,6 @@ class Swim:
 
     def _believe_alive(self, member: Member, now: float) -> None:
         node_id = member.info.node_id
-        self._order.add(node_id)
         if member.busy:
             self._busy_until[node_id] = now + self._settings.busy_lease_s
         else:
@@ -252,9 +261,9 @@ class Swim:
             elif other != node_id:
                 self._prober.probe(other)
 
-    def _refute(self, claim: Claim, source: str, now: float) -> None:
+    def _refute(self, claim: Claim, source: str) -> None:
         """SWIM 4.2: only this node can say that it is alive, at a higher incarnation."""
-        self._table.raise_incarnation(claim.incarnation, now)
+        self._table.raise_incarnation(claim.incarnation)
         self._news.put_claim(self._table.claim_about(self._own_id))
         if claim.status is _ALIVE:
             return
@@ -265,9 +274,9 @@ class Swim:
             text = f"node {source} believed that this node {said}; said that it is alive"
             self._out.effects.append(WriteLog("was-dead", text, Severity.WARNING))
 
-    def announce(self, above: int, now: float) -> None:
+    def announce(self, above: int) -> None:
         """Say that this node is alive, at an incarnation above one that was claimed for it."""
-        self._table.raise_incarnation(above, now)
+        self._table.raise_incarnation(above)
         self._news.put_claim(self._table.claim_about(self._own_id))
 
     def leave(self, now: float) -> Claim:
@@ -281,7 +290,6 @@ class Swim:
 
     def _suspect(self, claim: Claim, now: float, *, quietly: bool) -> None:
         node_id = claim.node_id
-        self._order.add(node_id)
         suspicion = Suspicion(
             claim.incarnation, claim.accuser, now, self._settings, self._table.present_count
         )

@@ -126,7 +126,7 @@ class WorkerCore(ReadingWorker):
             if isinstance(answer, Registered):
                 return self._registered(peer_id, answer, now)
             if isinstance(answer, Unknown):  # it remembers our death, at this incarnation
-                self.table.raise_incarnation(0, now)
+                self.table.raise_incarnation(0)
                 self._register_at = now + self._next_pause()
                 return []
             self._register_at = now + _REFUSED_PAUSE_S
@@ -206,7 +206,7 @@ class WorkerCore(ReadingWorker):
             return []
         self._is_registered = False
         self._heartbeat_at = self._pull_at = None
-        self.table.raise_incarnation(0, now)
+        self.table.raise_incarnation(0)
         line = (
             f"the head at {self._head_addr} does not know this node: it was started anew, or took "
             "this node for dead; registering again"
