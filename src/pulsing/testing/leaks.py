@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+from pulsing.testing.waiting_tasks import describe_task
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
-_THREAD_PREFIX = "pulsing"
+_THREAD_PREFIX: Final = "pulsing"
+_OF_THE_LOOP: Final = ("asyncio_", "uvloop_")
+"""Threads of a loop's default executor: they end with the loop."""
 
 
 async def assert_nothing_left(
@@ -26,22 +32,10 @@ async def assert_nothing_left(
         within_s: how long what is ending may take.
 
     Raises:
-        AssertionError: names the tasks and threads that are still there.
+        AssertionError: names the tasks, with where they stand and what they wait for, and the
+            threads that are still there.
     """
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + within_s
-    pause_s = 0.0
-    while True:
-        tasks = asyncio.all_tasks() - allowed_tasks - {asyncio.current_task()}
-        threads = [each for each in threading.enumerate() if each.name.startswith(_THREAD_PREFIX)]
-        if not tasks and not threads:
-            return
-        if loop.time() >= give_up_at:
-            break
-        await asyncio.sleep(pause_s)
-        pause_s = 0.005
-    names = [f"task {each!r}" for each in tasks] + [f"thread {each.name!r}" for each in threads]
-    raise AssertionError("left behind after the test: " + "; ".join(sorted(names)))
+    await _wait_for_tasks_and_threads(allowed_tasks, _threads_of_pulsing, within_s)
 
 
 @asynccontextmanager
@@ -52,26 +46,77 @@ async def assert_no_leaks(*, within_s: float = 1.0) -> AsyncGenerator[None]:
         within_s: how long what is ending may take.
 
     Raises:
-        AssertionError: names what is left. Sockets and files are seen where ``/proc`` is.
+        AssertionError: names what is left: tasks with where they stand, threads, sockets with
+            their addresses. Sockets and files are seen where ``/proc`` is.
     """
     loop = asyncio.get_running_loop()
     tasks = frozenset(asyncio.all_tasks())
+    threads = frozenset(threading.enumerate())
     before = _open_files()
+
+    def new_threads() -> list[threading.Thread]:
+        return [
+            each
+            for each in threading.enumerate()
+            if each not in threads and not each.name.startswith(_OF_THE_LOOP)
+        ]
+
     yield
-    await assert_nothing_left(allowed_tasks=tasks, within_s=within_s)
+    await _wait_for_tasks_and_threads(tasks, new_threads, within_s)
     give_up_at = loop.time() + within_s
     while left := _open_files() - before:
         if loop.time() >= give_up_at:
-            raise AssertionError("left open after the block: " + "; ".join(sorted(left)))
+            raise AssertionError(
+                "left open after the block: " + "; ".join(sorted(map(_described, left)))
+            )
         await asyncio.sleep(0.005)
 
 
-def _open_files() -> set[str]:
-    found: set[str] = set()
+async def _wait_for_tasks_and_threads(
+    allowed: frozenset[asyncio.Task[Any]],
+    threads_left: Callable[[], list[threading.Thread]],
+    within_s: float,
+) -> None:
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + within_s
+    pause_s = 0.0
+    while True:
+        tasks = asyncio.all_tasks() - allowed - {asyncio.current_task()}
+        threads = threads_left()
+        if not tasks and not threads:
+            return
+        if loop.time() >= give_up_at:
+            break
+        await asyncio.sleep(pause_s)
+        pause_s = 0.005
+    lines = [f"task {describe_task(each)}" for each in tasks]
+    lines += [f"thread {each.name!r}" for each in threads]
+    raise AssertionError("left behind after the test: " + "; ".join(sorted(lines)))
+
+
+def _threads_of_pulsing() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith(_THREAD_PREFIX)]
+
+
+def _open_files() -> set[tuple[int, str]]:
+    """Descriptors and what the system calls them."""
+    found: set[tuple[int, str]] = set()
     with suppress(OSError):
         for each in Path("/proc/self/fd").iterdir():
             with suppress(OSError):  # the descriptor of this listing
                 target = str(each.readlink())
                 if target != "/dev/null":  # uvloop's loop keeps one from its first socket on
-                    found.add(f"{each.name} {target}")
+                    found.add((int(each.name), target))
     return found
+
+
+def _described(file: tuple[int, str]) -> str:
+    descriptor, target = file
+    if not target.startswith("socket:"):
+        return f"{descriptor} {target}"
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+        ends = [f"socket {sock.getsockname()}"]
+        with suppress(OSError):
+            ends.append(f"to {sock.getpeername()}")
+        return f"{descriptor} {' '.join(ends)}"
+    return f"{descriptor} {target}"
