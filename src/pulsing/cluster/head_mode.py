@@ -251,7 +251,7 @@ class HeadModeCore(ABC):
         refuted = False
         for claim in claims:
             if claim.node_id == self._info.node_id:
-                refuted |= self._refute(claim, now)
+                refuted |= self._refute(claim)
             elif claim.node_id == peer_id and self._is_present(peer_id):
                 effects += self._learn(claim, now, "it said goodbye")
             else:
@@ -265,7 +265,7 @@ class HeadModeCore(ABC):
     def _hearsay(self, peer_id: str, claim: Claim, now: float) -> list[Effect]:
         """A peer claims something about another member."""
 
-    def _refute(self, claim: Claim, now: float) -> bool:
+    def _refute(self, claim: Claim) -> bool:
         if self.table.decide(claim) is not Verdict.REFUTE:
             return False
         self.table.raise_incarnation(claim.incarnation)

@@ -160,7 +160,7 @@ class ReadingWorker(HeadModeCore):
     def _own_record(self, claim: Claim, now: float) -> list[Effect]:
         """The head's record of this node: as the guard left it, perhaps, or outdated."""
         own = self.table.self_member
-        if self._refute(claim, now):
+        if self._refute(claim):
             return self._own_claim_changed(now)
         if claim.status is MemberStatus.ALIVE and claim.incarnation < own.incarnation:
             return self._own_claim_changed(now)
