@@ -153,7 +153,7 @@ def test_the_digest_is_that_of_a_table_built_at_once() -> None:
         if dice.random() < 0.2:
             node.table.forget(each.node_id)
         if dice.random() < 0.2:
-            node.table.raise_incarnation(step, 0.0)
+            node.table.raise_incarnation(step)
         fresh = Sync(node.table, node.registry, node.settings, dice)
         assert node.sync.root() == fresh.root()
 
