@@ -80,11 +80,15 @@ class ClusterWire:
         max_bytes: int = MAX_CLUSTER_BYTES,
     ) -> None:
         self.loop = loop
-        self.close_links = close_links
+        self._close_links = close_links
         self.max_bytes = max_bytes
         self.open: Counter[str] = Counter()
         self._pool = pool
         self._block = cluster_block(secure=secure)
+
+    def close_links(self, node_id: str, addr: str, reason: str) -> None:
+        """See `pulsing.cluster.wire.Wire.close_links`."""
+        self._close_links(node_id, addr, reason)
 
     def request(
         self,
