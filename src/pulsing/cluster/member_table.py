@@ -27,6 +27,8 @@ from .fields import MAX_INCARNATION
 from .members import Member, MemberStatus, NodeInfo
 
 _ALIVE, _SUSPECT, _DEAD, _LEFT = MemberStatus
+_MAX_AT_ADDR: Final = 16
+"""Of more members that say they are at one address, all but the last are not looked for there."""
 _MASK: Final = (1 << 64) - 1
 
 
@@ -111,7 +113,7 @@ class MemberTable:
         return None if here is None else self.members[here[-1]]
 
     def all_present_at(self, addr: str) -> tuple[str, ...]:
-        """Node ids of all present members that say they are at an address; usually one."""
+        """Node ids of present members that say they are at an address, the last few; often one."""
         return self._at_addr.get(addr, ())
 
     def claim_about(self, node_id: str) -> Claim:
@@ -180,20 +182,21 @@ class MemberTable:
             self._leave_addr(before)
         if is_present and (moved or not was_present):
             here = self._at_addr.get(member.info.addr, ())
-            self._at_addr[member.info.addr] = (*here, node_id)
+            self._at_addr[member.info.addr] = (*here[1 - _MAX_AT_ADDR :], node_id)
         self.present_count += is_present - was_present
         if is_present:
             self._gone.pop(node_id, None)
         else:
-            self._gone[node_id] = self._gone.pop(node_id, now)
+            self._gone.setdefault(node_id, now)
 
     def _leave_addr(self, member: Member) -> None:
         addr = member.info.addr
-        rest = tuple(each for each in self._at_addr[addr] if each != member.info.node_id)
+        here = self._at_addr.get(addr, ())
+        rest = tuple(each for each in here if each != member.info.node_id)
         if rest:
             self._at_addr[addr] = rest
         else:
-            del self._at_addr[addr]
+            self._at_addr.pop(addr, None)
 
     def _set_alive(self, node_id: str, alive: bool) -> None:
         if alive:
