@@ -1,6 +1,6 @@
 import pytest
 
-from pulsing.addresses import ActorAddress, join_host_port, split_host_port
+from pulsing.addresses import ActorAddress, is_loopback, join_host_port, split_host_port
 
 NODE = "0123456789abcdef" * 2
 
@@ -107,3 +107,28 @@ def test_an_address_has_a_name_or_a_number():
         ActorAddress(name="a/b", node=NODE, local=1)
     with pytest.raises(ValueError, match="together with its node"):
         ActorAddress(local=1)
+
+
+def test_a_bare_name_may_say_its_node():
+    assert ActorAddress.parse("counter@n1") == ActorAddress(name="actors/counter", node="n1")
+    assert ActorAddress.parse("services/llm/router@n1").name == "services/llm/router"
+    for wrong in ("counter@", "@n1", "counter@a b", "counter@n1@n2"):
+        with pytest.raises(ValueError, match="not an actor"):
+            ActorAddress.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("address", "yes"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("a.localhost:1", True),
+        ("10.0.0.1:1", False),
+        ("localhost.example:1", False),
+        ("0.0.0.0:1", False),
+    ],
+)
+def test_what_only_this_machine_reaches_is_known(address, yes):
+    assert is_loopback(address) is yes

@@ -38,7 +38,8 @@ class MemberEvents:
         if cluster is not None:
             # Weak: a loop that was left takes no events, and is forgotten.
             unsubscribe = cluster.subscribe(_forward_to(weakref.ref(self)))
-            self._unsubscribe = weakref.finalize(self, unsubscribe)
+            self._unsubscribe = forgotten = weakref.finalize(self, unsubscribe)
+            forgotten.atexit = False
 
     def __aiter__(self) -> Self:
         return self
