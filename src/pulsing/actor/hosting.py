@@ -15,6 +15,7 @@ from pulsing.actor.construction import construct, read_metadata, start_failure
 from pulsing.actor.describe import describe_actor
 from pulsing.actor.directory import Directory
 from pulsing.actor.dispatcher import Dispatcher
+from pulsing.actor.exits import ExitReason
 from pulsing.actor.local import LocalTarget
 from pulsing.actor.mailbox import CellOptions
 from pulsing.actor.methods import Executor, MethodTable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
+    from pulsing.actor.copying import Copier
     from pulsing.actor.system import ActorSystem
     from pulsing.config import SystemConfig
 
@@ -52,10 +54,16 @@ class HostedCell(Cell):
 
     __slots__ = ()
 
-    def stop(self, *, grace_s: float = 0.0) -> asyncio.Future[None]:
+    def stop(
+        self,
+        *,
+        grace_s: float = 0.0,
+        reason: ExitReason = ExitReason.NORMAL,
+        error: BaseException | None = None,
+    ) -> asyncio.Future[None]:
         """See `Cell.stop`."""
         cast(ActorHost, self.dispatcher.host).forget(self)
-        return super().stop(grace_s=grace_s)
+        return super().stop(grace_s=grace_s, reason=reason, error=error)
 
 
 def retired(cell: Cell) -> bool:
@@ -84,6 +92,7 @@ class ActorHost:
         self._state = SystemState.RUNNING
         self._directory = Directory(self.node_id)
         self._metadata: dict[int, Mapping[str, str]] = {}
+        self._copier: Copier | None = None
         self._cell_options: dict[ActorOptions, CellOptions] = {}
         self._last_options = (NO_OPTIONS, self._fill(NO_OPTIONS))
 
@@ -308,11 +317,21 @@ class ActorHost:
             if metadata:
                 self._metadata[cell.actor_id.local] = metadata
 
+    def local_target(self, cell: Cell) -> LocalTarget:
+        """An actor of this node, as the target of calls from it."""
+        if not self.config.copy_local:
+            return LocalTarget(cell)
+        from pulsing.actor.copying import Copier, CopyingTarget
+
+        if self._copier is None:
+            self._copier = Copier(cast("ActorSystem", self))
+        return CopyingTarget(cell, self._copier)
+
     def place(self, cell: Cell) -> Place:
         """Where an actor of this node is."""
         return Place(
             cast("ActorSystem", self),
-            LocalTarget(cell),
+            self.local_target(cell),
             cell.actor_id,
             name=cell.name,
             class_name=cell.table.owner.__name__,

@@ -174,9 +174,9 @@ class LocalTarget:
         cell = self.cell
         dispatcher = cell.dispatcher
         if method is None:
-            method = cell.table.get(call.method) or self._other_method(call.method)
+            method = cell.table.get(call.method) or self.method_of(call.method)
         if _get_running_loop() is not dispatcher.loop:
-            self._refuse_loop(call.method)
+            self.refuse_loop(call.method)
         timeout = call.timeout
         if timeout is DEFAULT_TIMEOUT:
             timeout = dispatcher.default_timeout_s
@@ -196,9 +196,9 @@ class LocalTarget:
     def start_items(self, call: Call[Any]) -> LocalItems:
         """See `Target.start_items`. A stream has no timeout unless the call was given one."""
         cell = self.cell
-        method = cell.table.get(call.method) or self._other_method(call.method)
+        method = cell.table.get(call.method) or self.method_of(call.method)
         if _get_running_loop() is not cell.dispatcher.loop:
-            self._refuse_loop(call.method)
+            self.refuse_loop(call.method)
         timeout = call.timeout
         deadline = None if timeout is None or timeout < 0 else clock.monotonic() + timeout
         scope = SCOPE.get()
@@ -217,7 +217,7 @@ class LocalTarget:
         cell = self.cell
         found = cell.table.get(method)
         if found is None:
-            found = self._other_method(method)
+            found = self.method_of(method)
         message = LocalTell(cell, found, args, kwargs)
         scope = SCOPE.get()
         if scope is not None:
@@ -230,15 +230,23 @@ class LocalTarget:
             loop.call_soon_threadsafe(_deliver_tell, cell, message)
         return message
 
-    def _other_method(self, name: str) -> Method:
+    def method_of(self, name: str) -> Method:
+        """The method that is called by a name, or ``receive``.
+
+        Raises:
+            PulsingActorError: the actor has none.
+        """
         table = self.cell.table
+        if (method := table.get(name)) is not None:
+            return method
         if name == RAW_METHOD and table.receive is not None:
             return table.receive
         known = ", ".join(table.names) or "no methods"
         label = self.cell.label
         raise PulsingActorError(f"Not found: {label} has no method {name!r}; it has {known}", label)
 
-    def _refuse_loop(self, method: str) -> None:
+    def refuse_loop(self, method: str) -> None:
+        """The caller runs elsewhere. Raises PulsingRuntimeError."""
         raise PulsingRuntimeError(
             f"{self.cell.label}.{method}: the system of this actor runs on another event loop; "
             "call it from there, or from other threads through `.sync`"

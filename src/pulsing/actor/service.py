@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from pulsing import chance, clock
-from pulsing.actor.local import LocalTarget
 from pulsing.cluster.members import Member, MemberStatus, Registration
 from pulsing.cluster.policies import Policy, policy_of
 from pulsing.errors import ActorNotFound
@@ -176,7 +175,7 @@ class Service:
         system = self.services.system
         if registration.node_id == system.node_id:
             cell = system.numbered(registration.local)
-            return None if cell is None else Instance(registration, LocalTarget(cell), None)
+            return None if cell is None else Instance(registration, system.local_target(cell), None)
         member = self.services.cluster.member(registration.node_id)
         if member is None:
             return None
@@ -192,7 +191,7 @@ class Service:
         actor_id = cell.actor_id
         class_name = cell.table.owner.__name__
         found = Registration(self.name, actor_id.node, actor_id.local, class_name)
-        return [Instance(found, LocalTarget(cell), None)]
+        return [Instance(found, self.services.system.local_target(cell), None)]
 
     def local_cell(self) -> Cell | None:
         """The actor of this node that has the name."""

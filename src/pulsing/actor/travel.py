@@ -8,6 +8,7 @@ imported there, otherwise untyped.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pulsing.actor.message import Message, StreamMessage
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _MAX_TEXT_CHARS: Final = 1024
 
+WITHIN_NODE: Final[ContextVar[bool]] = ContextVar("pulsing_within_node", default=False)
+"""A value is copied for an actor of the same node, which needs no address for a reference."""
+
 
 def _pack_place(reference: Reference) -> list[object]:
     place = place_of(reference)
@@ -34,12 +38,12 @@ def _pack_place(reference: Reference) -> list[object]:
             raise WireError(f"{reference!r} cannot be sent: its key has {len(policy)} characters")
         return [place.name, policy, place.class_name, *place.whereabouts()]
     host_port = place.address.host_port
-    if host_port is None:
+    if host_port is None and not WITHIN_NODE.get():
         raise WireError(
             f"{reference!r} cannot be sent to another node, because this node opens no port on "
             "which the actor could be called; give it one: pul.init(addr='HOST:PORT')"
         )
-    return [str(place.actor_id), host_port, place.name, place.class_name]
+    return [str(place.actor_id), host_port or "", place.name, place.class_name]
 
 
 def _unpack_place(packed: object, system: ActorSystem) -> Place:

@@ -76,6 +76,9 @@ class SystemConfig:
         stall_threshold_s: seconds the event loop may be held by one piece of code before the
             guard logs its stack and tells other nodes that this one is busy, not dead; default
             0.5. ``None``: no guard; a node that computes on its loop is taken for dead.
+        copy_local: copy arguments and results of calls within the node, as between nodes. Default
+            off: they are handed over as they are. For tests: it finds code that goes on changing
+            what it has sent. Costs what a call to another node costs in encoding.
     """
 
     addr: str | None = None
@@ -101,6 +104,7 @@ class SystemConfig:
     head_heartbeat_interval_s: float = 10.0
     head_heartbeat_timeout_s: float = 30.0
     stall_threshold_s: float | None = 0.5
+    copy_local: bool = False
 
     def __post_init__(self) -> None:
         problems: list[str] = []
