@@ -173,7 +173,6 @@ async def agree_on_names(cluster: VirtualCluster, wanted: dict[str, int]) -> boo
 
 
 def storm_of(seed: int, seconds: float) -> Storm:
-    logging.disable()
     began = time.process_time()
     try:
         run = run_virtual_cluster(
@@ -201,7 +200,7 @@ def main() -> None:
     run = partial(storm_of, seconds=options.minutes * 60)
     began = time.perf_counter()
     storms: list[Storm] = []
-    with ProcessPoolExecutor(options.processes) as pool:
+    with ProcessPoolExecutor(options.processes, initializer=logging.disable) as pool:
         for storm in pool.map(run, options.seeds):
             storms.append(storm)
             outcome = storm.digest or "FAILED"
