@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pulsing import clock
 from pulsing.actor.deadline import SCOPE
+from pulsing.actor.scheduling import SchedulingContext
 from pulsing.errors import PulsingRuntimeError
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ class Host(Protocol):
         ...
 
 
-class ActorContext:
+class ActorContext(SchedulingContext):
     """The actor and the message for which the current code runs."""
 
-    __slots__ = ("_cell", "_invocation")
+    __slots__ = ("_invocation",)
 
     def __init__(self, cell: Cell, invocation: Invocation | None) -> None:
         self._cell = cell

@@ -24,6 +24,7 @@ from pulsing.actor.producers import DEFERRED
 from pulsing.actor.runner import NOT_STARTED, Runner
 from pulsing.actor.steps import DONE, begin, call
 from pulsing.actor.threads import MAX_BATCH, Batch, WorkerThreads
+from pulsing.actor.timers import Timers
 from pulsing.logs import LimitedLogger
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Dispatcher:
         done: a finished future: what a woken task is told it waited for.
         threads: where ``def`` methods run.
         deadlines: expires what waits.
+        timers: what actors have scheduled.
         context: neutral context variables for callbacks.
         home: marks a context as one of this node, for loops that play several (simulations).
     """
@@ -88,6 +90,7 @@ class Dispatcher:
         "scheduled",
         "spare_mailboxes",
         "threads",
+        "timers",
         "woken",
     )
 
@@ -115,6 +118,7 @@ class Dispatcher:
         self.done: asyncio.Future[None] = loop.create_future()
         self.done.set_result(None)
         self.deadlines = Deadlines(loop)
+        self.timers = Timers(self)
         self.threads = WorkerThreads(self, max_threads=max_threads)
         self.spare_mailboxes: list[deque[Invocation]] = []
         self._returned: deque[Invocation] = deque()
@@ -371,6 +375,7 @@ class Dispatcher:
         """End all tasks and threads. The actors should have been stopped before."""
         self._closed = True
         self.deadlines.close()
+        self.timers.close()
         tasks = dict.fromkeys((*(runner.task for runner in self._runners), *self._kept))
         current = asyncio.current_task()
         if current is not None:

@@ -26,6 +26,7 @@ from typing import (
 
 from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
 from pulsing.actor.options import NO_OPTIONS, ActorOptions
+from pulsing.actor.scheduling import delayed
 
 if TYPE_CHECKING:
     from pulsing.actor.mailbox import OnFull
@@ -108,6 +109,8 @@ class Actor:
         sync: Any
 
         def with_key(self, key: str) -> Self: ...
+
+    delayed = delayed
 
     @overload
     @classmethod  # pyright: ignore[reportArgumentType]  # typeshed knows no ParamSpec of cls
@@ -356,6 +359,8 @@ def remote(
             raise TypeError(f"@pul.remote decorates classes, not {owner!r}")
         for name in OPERATIONS:
             _add_operation(owner, name)
+        if inspect.getattr_static(owner, "delayed", None) is None:
+            setattr(owner, delayed.__name__, delayed)
         setattr(owner, OPTIONS, options_of(owner).updated(options))
         return cast(Any, owner)
 
