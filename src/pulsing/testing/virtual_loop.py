@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import random
 import socket
 import threading
@@ -29,6 +30,8 @@ Ts = TypeVarTuple("Ts")
 
 HOME: Final[ContextVar[object]] = ContextVar("pulsing_home", default=None)
 """Which node the running code belongs to, on a loop that plays several."""
+
+_logger = logging.getLogger(__name__)
 
 _PATIENCE: Final = 1000
 """Turns and looks at the clock within one instant, before time creeps on."""
@@ -232,6 +235,19 @@ class VirtualLoop(BaseEventLoop):
 
     def _waiting(self) -> list[str]:
         return describe_tasks(asyncio.all_tasks(self))
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """See `asyncio.loop.default_exception_handler`.
+
+        What is found out after the end comes from the garbage collector, at any moment of other
+        code: it gets a line, and no traceback, because to format one is more than that code bears
+        (inside ``ast.parse`` CPython 3.11 answers with SystemError).
+        """
+        if self.is_closed():
+            text = "after the end of a virtual run: %s: %r"
+            _logger.error(text, context.get("message"), context.get("exception"))
+        else:
+            super().default_exception_handler(context)
 
     # --- several nodes on one loop
 

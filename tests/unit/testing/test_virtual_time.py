@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
@@ -12,13 +13,13 @@ import pytest
 
 from pulsing import chance, clock
 from pulsing.ids import new_node_id
-from pulsing.testing.virtual_run import run_virtual, virtual_time
 from pulsing.testing.virtual_loop import (
     HOME,
     Deadlock,
     VirtualLoop,
     current_virtual_loop,
 )
+from pulsing.testing.virtual_run import run_virtual, virtual_time
 
 
 def test_an_hour_of_sleeping_takes_no_time() -> None:
@@ -211,6 +212,26 @@ def test_a_run_that_failed_leaves_nothing_for_the_next() -> None:
             run_virtual(main)
     assert ended == ["background"] * 3
     assert clock.monotonic is time.monotonic
+
+
+def test_an_error_nobody_took_is_told_in_one_line_when_it_is_found_after_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept: list[asyncio.Task[None]] = []
+
+    async def fail() -> None:
+        raise ValueError("nobody took it")
+
+    async def main() -> None:
+        kept.append(asyncio.create_task(fail()))
+        await asyncio.sleep(1)
+
+    run_virtual(main)
+    assert not caplog.records
+    kept.clear()
+    gc.collect()
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "ValueError('nobody took it')" in caplog.text
 
 
 def test_executors_run_on_the_loop_and_pass_errors_on() -> None:
