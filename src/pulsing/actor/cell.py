@@ -9,42 +9,27 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import Context, copy_context
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pulsing.actor.invocation import CANCELLED, FINISHED, RUNNING, Invocation
+from pulsing.actor.exclusion import Exclusive
+from pulsing.actor.exits import ExitReason, Mortal
+from pulsing.actor.invocation import FINISHED, Invocation
 from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
 from pulsing.actor.mailbox import Admission, CellOptions, admission
-from pulsing.actor.reply import Signal
-from pulsing.actor.threads import Batch, Job
+from pulsing.actor.turn import HELD, IDLE, READY, Turn
 from pulsing.errors import ActorStopped, Delivery, MailboxFull
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Generator, Iterable
 
     from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.methods import MethodTable
+    from pulsing.actor.reply import Signal
+    from pulsing.actor.threads import Job
     from pulsing.ids import ActorId
 
 
-class Turn(Enum):
-    """Whether the dispatcher knows that a cell has something to do."""
-
-    IDLE = "idle"
-    """Nothing waits in its mailbox."""
-    READY = "ready"
-    """It is in the dispatcher's queue."""
-    HELD = "held"
-    """Messages may wait, but must not start now."""
-
-
-IDLE: Final = Turn.IDLE
-_READY: Final = Turn.READY
-_HELD: Final = Turn.HELD
-
-
-class Cell:
+class Cell(Exclusive, Mortal):
     """The runtime state of one actor.
 
     Attributes:
@@ -97,6 +82,7 @@ class Cell:
         options: CellOptions,
         dispatcher: Dispatcher,
     ) -> None:
+        super().__init__()
         self.instance = instance
         self.table = table
         self.actor_id = actor_id
@@ -107,7 +93,7 @@ class Cell:
         if dispatcher.home is not None:
             self.context.run(dispatcher.home)
         self.state = CellState.STARTING
-        self.turn = _HELD
+        self.turn = HELD
         self.mailbox: deque[Invocation] | None = None
         self.parked: deque[Invocation] | None = None
         self.active = 0
@@ -127,6 +113,11 @@ class Cell:
     def label(self) -> str:
         """What to call it in messages to people."""
         return self.name or str(self.actor_id)
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it takes messages: it starts or runs."""
+        return self.state in _ACCEPTING
 
     @property
     def queued(self) -> int:
@@ -160,11 +151,11 @@ class Cell:
             return self._deliver_at_bound(invocation)
         mailbox.append(invocation)
         if self.turn is IDLE:
-            self.turn = _READY
+            self.turn = READY
             dispatcher.ready.append(self)
             if not dispatcher.scheduled:
                 dispatcher.schedule()
-        elif self.turn is _HELD:
+        elif self.turn is HELD:
             dispatcher.deadlines.watch(invocation)
         return True
 
@@ -252,7 +243,7 @@ class Cell:
         elif self.exclusive or self.active >= self.options.max_concurrency:
             self.hold()
         else:
-            self.turn = _READY
+            self.turn = READY
             dispatcher = self.dispatcher
             dispatcher.ready.append(self)
             if not dispatcher.scheduled:
@@ -260,7 +251,7 @@ class Cell:
 
     def hold(self) -> None:
         """Nothing may start now. What waits meanwhile may run out of time."""
-        self.turn = _HELD
+        self.turn = HELD
         watch = self.dispatcher.deadlines.watch
         for invocation in reversed(self.mailbox or ()):
             if invocation.watched:
@@ -283,66 +274,8 @@ class Cell:
         assert self._running is not None
         self._running.pop(invocation, None)
         invocation.drop()
-        if self.turn is not _READY and not self.exclusive:
+        if self.turn is not READY and not self.exclusive:
             self.reschedule()
-
-    # --- exclusive code
-
-    def gate(self) -> Generator[Any, None, None]:
-        """Wait until the code in the worker thread has ended; look again afterwards."""
-        signal = Signal(self.dispatcher, patient=True)
-        if self.gated is None:
-            self.gated = []
-        self.gated.append(signal)
-        if self.job is not None:
-            self.job.interrupted = True
-        yield from signal.wait()
-
-    def occupy(self, job: Job) -> None:
-        """Run a job in a worker thread; nothing else of the actor runs meanwhile."""
-        assert not self.exclusive
-        self.exclusive = True
-        self.job = job
-        job.interrupted = self.gated is not None
-        self.dispatcher.threads.submit(job)
-
-    def vacate(self, unstarted: Iterable[Invocation] = ()) -> None:
-        """The job has ended.
-
-        Args:
-            unstarted: messages it was handed and did not start, in order.
-        """
-        # In turn: after a step of a stream, the mailbox; after that, the other streams and methods.
-        mailbox_first = self.gated is not None and type(self.job) is not Batch
-        self.exclusive = False
-        self.job = None
-        for invocation in reversed(tuple(unstarted)):
-            self._take_back(invocation)
-        if mailbox_first and self.mailbox and self.active < self.options.max_concurrency:
-            if self.turn is not _READY:
-                self.turn = _READY
-                self.dispatcher.ready.append(self)
-            return
-        if self.turn is not _READY:
-            self.reschedule()
-        elif self.gated is not None:
-            self._open_gate()
-
-    def _open_gate(self) -> None:
-        waiting, self.gated = self.gated, None
-        for signal in waiting or ():
-            signal.fire()
-
-    def _take_back(self, invocation: Invocation) -> None:
-        if invocation.stage is CANCELLED:
-            invocation.drop()
-        elif invocation.stage is RUNNING and self.state in _SERVING:
-            invocation.requeue()
-            if self.mailbox is None:
-                self.mailbox = deque()
-            self.mailbox.appendleft(invocation)
-        else:
-            self.refuse(invocation)
 
     # --- life
 
@@ -351,6 +284,9 @@ class Cell:
         self.state = next_state(self.state, event)
         if self.state not in _ACCEPTING:
             self._limit = 0
+            self.dispatcher.timers.cancel_all(self)
+        if self.state is CellState.STOPPED:
+            self.depart()
 
     def is_idle(self) -> bool:
         """None of its code runs or waits, and no message waits for it."""
@@ -369,16 +305,25 @@ class Cell:
         for invocation in self.running:
             invocation.withdraw(ActorStopped(f"actor {self.label} was stopped while the call ran"))
 
-    def stop(self, *, grace_s: float = 0.0) -> asyncio.Future[None]:
+    def stop(
+        self,
+        *,
+        grace_s: float = 0.0,
+        reason: ExitReason = ExitReason.NORMAL,
+        error: BaseException | None = None,
+    ) -> asyncio.Future[None]:
         """Stop the actor; ``on_stop`` runs last. Calling it again gives the same future.
 
         Args:
             grace_s: seconds in which messages that wait and run may still finish. What is left
                 then is refused or cancelled.
+            reason: what its watchers hear; that of the first call counts.
+            error: what made it stop, for `ExitReason.ERROR`.
 
         Returns:
             Done once the actor has stopped.
         """
+        self.doom(reason, error)
         if self.stopping is None:
             self.stopping = Stopping(self, grace_s)
         elif grace_s <= 0:
@@ -387,6 +332,5 @@ class Cell:
 
 
 _ACCEPTING: Final = frozenset({CellState.STARTING, CellState.RUNNING})
-_SERVING: Final = frozenset({CellState.RUNNING, CellState.STOPPING})
 
 __all__ = ["IDLE", "Cell", "CellOptions", "Turn"]

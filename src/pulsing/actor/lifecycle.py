@@ -10,6 +10,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing.actor.exits import ExitReason
 from pulsing.actor.invocation import INVOCATION_SLOTS, RUNNING, Invocation
 from pulsing.actor.methods import Executor, Method, MethodKind
 from pulsing.actor.producers import exclusively
@@ -126,7 +127,8 @@ async def start(cell: Cell) -> None:
     """
     try:
         await run_hook(cell, "on_start", cell.actor_id)
-    except BaseException:
+    except BaseException as raised:
+        cell.doom(ExitReason.ERROR, raised)
         cell.advance(CellEvent.START_FAILED)
         cell.evict()
         cell.reschedule()
