@@ -26,11 +26,13 @@ class Outcomes:
         self._under_way: dict[int, Ask] = {}
         self._last_exchange = 0
         swim: tuple[Answered, Failed] = (parts.swim.answered, self._swim_failed)
+        gossip: tuple[Answered, Failed] = (self._gossip_answered, self._gossip_failed)
         self._of: Final[Mapping[Purpose, tuple[Answered, Failed]]] = {
             **dict.fromkeys(Purpose, swim),
             Purpose.JOIN: (self._join_answered, self._join_failed),
             Purpose.SYNC: (self._sync_answered, self._sync_failed),
-            Purpose.GOSSIP: (self._gossip_answered, self._gossip_failed),
+            Purpose.GOSSIP: gossip,
+            Purpose.CORRECTION: gossip,
             Purpose.GOODBYE: (parts.leaving.answered, parts.leaving.failed),
         }
 
@@ -63,7 +65,8 @@ class Outcomes:
         if isinstance(answer, Ack | Nack):
             if answer.news is not NO_NEWS:
                 wrong = self._parts.learn(answer.news, peer_id, now)
-                self._parts.correct(peer_id, wrong)
+                if ask.purpose is not Purpose.CORRECTION:
+                    self._parts.correct(peer_id, wrong)
         elif isinstance(answer, NotMe) and answer.claim.node_id == peer_id:
             self._parts.learn(News((answer.claim,)), peer_id, now)
         answered(ask, peer_id, answer, now)
@@ -117,5 +120,7 @@ class Outcomes:
         self._parts.sync.failed(ask.peer_id, ask.request, now)
 
 
-_WITHOUT_NEWS: Final = frozenset({Purpose.JOIN, Purpose.SYNC, Purpose.GOSSIP, Purpose.GOODBYE})
+_WITHOUT_NEWS: Final = frozenset(
+    {Purpose.JOIN, Purpose.SYNC, Purpose.GOSSIP, Purpose.CORRECTION, Purpose.GOODBYE}
+)
 """They have no place for news, or are nothing but news."""

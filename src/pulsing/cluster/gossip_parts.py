@@ -124,4 +124,5 @@ class Parts:
         if about and peer is not None:
             request = Gossip(News(tuple(self.spreading.told(each, peer_id) for each in about)))
             addr = peer.info.addr
-            self.out.asks.append(Ask(Purpose.GOSSIP, peer_id, addr, request, GOSSIP_TIMEOUT_S))
+            ask = Ask(Purpose.CORRECTION, peer_id, addr, request, GOSSIP_TIMEOUT_S)
+            self.out.asks.append(ask)

@@ -27,6 +27,8 @@ class Purpose(Enum):
     """Asking around before a suspicion comes true."""
     GOSSIP = "gossip"
     """Passing on news."""
+    CORRECTION = "correction"
+    """Telling who answered what it has wrong; its answer to that is not corrected again."""
     GOODBYE = "goodbye"
     """Telling that this node leaves."""
     JOIN = "join"

@@ -232,6 +232,9 @@ class Swim:
         if change.member.is_present:
             self._probed.add(node_id)
             self._told.add(node_id)
+        if change.revives and node_id in self._condemned:
+            self._condemned.discard(node_id)
+            self._doubted.add(node_id)
         self._suspicions.drop(node_id)
         if claim.status is _SUSPECT:
             self._news.drop_member(node_id)
@@ -243,9 +246,6 @@ class Swim:
         elif claim.status is not _SUSPECT:
             self._prober.drop(node_id)
             self._busy_until.pop(node_id, None)
-        if change.revives and node_id in self._condemned:
-            self._condemned.discard(node_id)
-            self._doubted.add(node_id)
 
     def _believe_alive(self, member: Member, now: float) -> None:
         node_id = member.info.node_id
