@@ -187,10 +187,10 @@ class HeadModeCore(ABC):
         effects: list[Effect] = []
         if change.removes:
             self.registry.remove_owner(member.node_id)
-            gone = "left" if member.status is MemberStatus.LEFT else "is dead"
-            reason = f"node {member.info.name} at {member.info.addr} {gone}"
-            reason = f"{reason}: {why}" if why else reason
-            effects.append(CloseLinks(member.node_id, member.info.addr, reason))
+            if member.status is MemberStatus.DEAD:  # who left still answers what it has begun
+                reason = f"node {member.info.name} at {member.info.addr} is dead"
+                reason = f"{reason}: {why}" if why else reason
+                effects.append(CloseLinks(member.node_id, member.info.addr, reason))
         if change.is_visible:
             effects.append(TellMemberChange(member, before.status if before is not None else None))
         self._believed(member.node_id)
