@@ -85,17 +85,17 @@ class GossipCore:
     ) -> None:
         self._parts = parts = Parts(info, settings, rng, seeds_configured, own_addrs)
         decode(encode(NotMe(parts.table.claim_about(info.node_id))))
-        outcomes, requests = Outcomes(parts), Requests(parts)
-        self._request = outcomes.request
+        self._outcomes, self._requests = Outcomes(parts), Requests(parts)
+        self._request: Final = self._outcomes.request
         self._deadline: float | None = None
         self._still_s = max(_STILL_S, settings.probe_interval_s / 2)
         self._times_dead = 0
         self._refused = 0
         self._handlers: Final[Mapping[type, Callable[[Any, float], None]]] = {
             DeadlineReached: self._deadline_reached,
-            RequestReceived: requests.received,
-            AnswerReceived: outcomes.answer_received,
-            RequestFailed: outcomes.request_failed,
+            RequestReceived: self._request_received,
+            AnswerReceived: self._answer_received,
+            RequestFailed: self._outcomes.request_failed,
             LinkLost: self._link_lost,
             SeedsResolved: self._seeds_resolved,
             NameRegistered: self._name_registered,
@@ -206,6 +206,19 @@ class GossipCore:
         joining = parts.joining.next_deadline()
         return due if joining is None or joining > due else joining
 
+    # --- other nodes
+
+    def _request_received(self, stimulus: RequestReceived, now: float) -> None:
+        self._parts.swim.heard(now)
+        self._requests.received(stimulus, now)
+
+    def _answer_received(self, stimulus: AnswerReceived, now: float) -> None:
+        self._parts.swim.heard(now)
+        self._outcomes.answer_received(stimulus, now)
+
+    def _link_lost(self, stimulus: LinkLost, _: float) -> None:
+        self._parts.swim.probe(stimulus.node_id)
+
     # --- this node
 
     def _name_registered(self, stimulus: NameRegistered, _: float) -> None:
@@ -226,9 +239,6 @@ class GossipCore:
     def _leave_requested(self, _: LeaveRequested, now: float) -> None:
         self._parts.joining.stop()
         self._parts.leaving.begin(now)
-
-    def _link_lost(self, stimulus: LinkLost, _: float) -> None:
-        self._parts.swim.probe(stimulus.node_id)
 
     # --- out
 

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
 
 from .settings import SwimSettings
+
+_PATIENCE: Final = 4.0
+"""Who hears nobody waits up to as many times longer."""
 
 
 class Suspicion:
@@ -82,6 +86,18 @@ class Suspicion:
         self.expires = max(self.started + self.wait_s, earliest)
         return True
 
+    def prolong(self, now: float) -> bool:
+        """Wait on: nothing is heard of anybody. False: it has waited long enough for that, too."""
+        latest = self.started + _PATIENCE * self._longest_s
+        if now >= latest:
+            return False
+        self.expires = min(now + self._shortest_s, latest)
+        return True
+
+    def grant(self, now: float) -> None:
+        """Let it last the shortest time from now at least: others are heard again."""
+        self.expires = max(self.expires, now + self._shortest_s)
+
     def publish(self) -> None:
         """Everybody is told now."""
         self.is_public = True
@@ -134,6 +150,12 @@ class Suspicions:
             _, node_id = heapq.heappop(self._heap)
             taken.append((node_id, self._of[node_id]))
         return taken
+
+    def grant(self, now: float) -> None:
+        """Others are heard again: whoever is suspected can refute now."""
+        for node_id, suspicion in list(self._of.items()):
+            suspicion.grant(now)
+            self.put(node_id, suspicion)
 
     def shift(self, by_s: float) -> None:
         """This node stood still for as long: nobody could refute anything meanwhile."""

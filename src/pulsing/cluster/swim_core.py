@@ -37,6 +37,8 @@ from .stimuli import Failure
 from .suspicion import Suspicion, Suspicions
 
 _ALIVE, _SUSPECT, _DEAD, _LEFT = MemberStatus
+_CUT_OFF_INTERVALS: Final = 2.5
+"""Who hears nobody for as many probe intervals does not trust its own suspicions."""
 
 
 class Swim:
@@ -78,11 +80,13 @@ class Swim:
         self._condemned: set[str] = set()  # declared dead by a proof that this node found
         self._doubted: set[str] = set()  # and they came back: such proof is none for them
         self._next_probe = 0.0
+        self._heard_at = 0.0
 
     # --- time
 
     def start(self, now: float) -> None:
         """Begin, at a random phase of the probe interval."""
+        self._heard_at = now
         self._next_probe = now + self._rng.random() * self._settings.probe_interval_s
 
     def next_deadline(self) -> float:
@@ -112,6 +116,20 @@ class Swim:
         self.health.worse()
         # Soon, so that it learns what others believe of it; not all members at the same moment.
         self._next_probe = now + self._rng.random() * self._settings.probe_timeout_s
+
+    def heard(self, now: float) -> None:
+        """Another node said something, whatever it is."""
+        if len(self._suspicions) and self._is_cut_off(now):
+            self._suspicions.grant(now)
+            self.health.worse()
+        self._heard_at = now
+
+    def _is_cut_off(self, now: float) -> bool:
+        """Nothing is heard of anybody: the fault is rather here than with all of them."""
+        settings = self._settings
+        quiet_s = _CUT_OFF_INTERVALS * settings.probe_interval_s
+        several = self._table.present_count > 2
+        return settings.lifeguard and several and now - self._heard_at > quiet_s
 
     def _forget(self, reaped: tuple[str, ...]) -> None:
         for node_id in reaped:
@@ -313,6 +331,9 @@ class Swim:
 
     def _suspicion_due(self, node_id: str, suspicion: Suspicion, now: float) -> None:
         if now >= suspicion.expires:
+            if self._is_cut_off(now) and suspicion.prolong(now):
+                self._suspicions.put(node_id, suspicion)
+                return
             count = len(suspicion.accusers)
             reason = (
                 f"nothing was heard of it for {now - suspicion.started:.1f} s by {count} members"
