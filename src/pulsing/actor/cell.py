@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from pulsing.actor.exclusion import Exclusive
 from pulsing.actor.exits import ExitReason, Mortal
+from pulsing.actor.family import Family
 from pulsing.actor.invocation import FINISHED, Invocation
 from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
 from pulsing.actor.mailbox import Admission, CellOptions, admission
+from pulsing.actor.signals import Signalled
 from pulsing.actor.turn import HELD, IDLE, READY, Turn
 from pulsing.errors import ActorStopped, Delivery, MailboxFull
 
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.methods import MethodTable
     from pulsing.actor.reply import Signal
+    from pulsing.actor.stash import Stash
     from pulsing.actor.threads import Job
     from pulsing.ids import ActorId
 
 
-class Cell(Exclusive, Mortal):
+class Cell(Exclusive, Family, Signalled, Mortal):
     """The runtime state of one actor.
 
     Attributes:
@@ -40,6 +43,7 @@ class Cell(Exclusive, Mortal):
         state: how far its life has come.
         mailbox: messages not started, or None while there are none.
         parked: messages for which the mailbox has no room, or None.
+        stash: messages that its code has put aside, or None.
         active: messages that wait inside its code.
         exclusive: its code runs in a worker thread; nothing else of it may run.
         withdrawn: messages in the mailbox that need not be handled any more.
@@ -51,8 +55,10 @@ class Cell(Exclusive, Mortal):
 
     __slots__ = (
         "__weakref__",
+        "_children",
         "_limit",
         "_running",
+        "_signals",
         "active",
         "actor_id",
         "context",
@@ -64,7 +70,9 @@ class Cell(Exclusive, Mortal):
         "mailbox",
         "name",
         "options",
+        "parent",
         "parked",
+        "stash",
         "state",
         "stopping",
         "table",
@@ -83,6 +91,9 @@ class Cell(Exclusive, Mortal):
         dispatcher: Dispatcher,
     ) -> None:
         super().__init__()
+        self.parent = None
+        self._children = None
+        self._signals = None
         self.instance = instance
         self.table = table
         self.actor_id = actor_id
@@ -96,6 +107,7 @@ class Cell(Exclusive, Mortal):
         self.turn = HELD
         self.mailbox: deque[Invocation] | None = None
         self.parked: deque[Invocation] | None = None
+        self.stash: Stash | None = None
         self.active = 0
         self.exclusive = False
         self.withdrawn = 0
@@ -294,16 +306,21 @@ class Cell(Exclusive, Mortal):
 
     def evict(self) -> None:
         """Refuse what waits, cancel what runs."""
-        queues, self.mailbox, self.parked = (self.mailbox, self.parked), None, None
-        self.withdrawn = 0
-        for queue in queues:
-            while queue:
-                self.refuse(queue.popleft())
+        self.refuse_waiting()
         if self.job is not None:
             self.job.interrupted = True
             self.job.withdraw(f"actor {self.label} was stopped while the call ran")
         for invocation in self.running:
             invocation.withdraw(ActorStopped(f"actor {self.label} was stopped while the call ran"))
+
+    def refuse_waiting(self) -> None:
+        """Refuse what waits: in the mailbox, before it, and what its code has put aside."""
+        aside = None if self.stash is None else self.stash.take()
+        queues, self.mailbox, self.parked = (aside, self.mailbox, self.parked), None, None
+        self.withdrawn = 0
+        for queue in queues:
+            while queue:
+                self.refuse(queue.popleft())
 
     def stop(
         self,

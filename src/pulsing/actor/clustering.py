@@ -72,6 +72,7 @@ class ClusteredHost(NetworkedHost):
         public: bool | None,
         options: ActorOptions,
         placement: str | None = None,
+        parent: Cell | None = None,
     ) -> Any:
         """Start an actor of a class and give a typed proxy. See `ActorSystem.spawn`."""
         if placement is not None:
@@ -90,7 +91,7 @@ class ClusteredHost(NetworkedHost):
                 if place is not None:
                     return typed_proxy(place, owner)
         return await super().spawn_class(
-            owner, args, kwargs, name=name, public=public, options=options
+            owner, args, kwargs, name=name, public=public, options=options, parent=parent
         )
 
     def next_turn(self, placement: str) -> int:

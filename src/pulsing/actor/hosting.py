@@ -68,7 +68,7 @@ class HostedCell(Cell):
 
 def retired(cell: Cell) -> bool:
     """Stop an actor here and now if nothing of it runs or has to run. Returns whether it did."""
-    idle = cell.state is lifecycle.CellState.RUNNING and cell.is_idle()
+    idle = cell.state is lifecycle.CellState.RUNNING and cell.is_idle() and not cell.children
     if idle and not hasattr(type(cell.instance), "on_stop"):
         cell.advance(lifecycle.CellEvent.STOP_ASKED)
         cell.advance(lifecycle.CellEvent.ENDED)
@@ -133,6 +133,7 @@ class ActorHost:
         public: bool | None,
         options: ActorOptions,
         placement: str | None = None,
+        parent: Cell | None = None,
     ) -> Any:
         """Start an actor of a class and give a typed proxy. See `ActorSystem.spawn`."""
         assert placement is None, "only a clustered host knows other places"
@@ -153,18 +154,25 @@ class ActorHost:
         except BaseException:
             self._directory.release(full)
             raise
-        cell = self._add(instance, full, name is not None if public is None else public, options)
+        is_public = name is not None if public is None else public
+        cell = self._add(instance, full, is_public, options, parent)
         await self._start(cell)
         return typed_proxy(self.place(cell), owner)
 
     async def spawn_instance(
-        self, instance: object, *, name: str | None, public: bool | None, options: ActorOptions
+        self,
+        instance: object,
+        *,
+        name: str | None,
+        public: bool | None,
+        options: ActorOptions,
+        parent: Cell | None = None,
     ) -> ActorRef:
         """Make an actor of a ready object. See `ActorSystem.spawn`."""
         owner = type(instance)
         full = self._reserve(name, owner)
         is_public = name is not None if public is None else public
-        cell = self._add(instance, full, is_public, options_of(owner).updated(options))
+        cell = self._add(instance, full, is_public, options_of(owner).updated(options), parent)
         await self._start(cell)
         return ActorRef(self.place(cell))
 
@@ -269,7 +277,14 @@ class ActorHost:
             self._refuse()
         return self._directory.reserve(name, owner.__name__)
 
-    def _add(self, instance: object, name: str, public: bool, options: ActorOptions) -> Cell:
+    def _add(
+        self,
+        instance: object,
+        name: str,
+        public: bool,
+        options: ActorOptions,
+        parent: Cell | None = None,
+    ) -> Cell:
         if self._last_options[0] is not options:
             known = self._cell_options.get(options)
             if known is None:
@@ -284,6 +299,12 @@ class ActorHost:
             options=filled,
             dispatcher=self.dispatcher,
         )
+        if parent is not None:
+            try:
+                parent.adopt(cell)
+            except BaseException:
+                self._directory.release(name)
+                raise
         self._directory.add(cell, public=public)
         return cell
 

@@ -132,6 +132,8 @@ async def start(cell: Cell) -> None:
         cell.advance(CellEvent.START_FAILED)
         cell.evict()
         cell.reschedule()
+        if cell.children:
+            await cell.stop_children()
         raise
     if cell.state is not CellState.STARTING:
         cell.reschedule()
@@ -148,13 +150,13 @@ class Stopping:
         ended: done once the actor has stopped.
     """
 
-    __slots__ = ("_grace", "_idle", "ended")
+    __slots__ = ("_children_grace", "_grace", "_idle", "ended")
 
     def __init__(self, cell: Cell, grace_s: float) -> None:
         dispatcher = cell.dispatcher
         self.ended: asyncio.Future[None] = dispatcher.loop.create_future()
         self._idle: asyncio.Future[None] | None = None
-        self._grace = grace_s
+        self._grace = self._children_grace = grace_s
         if cell.state is CellState.STOPPED:
             self.ended.set_result(None)
             return
@@ -166,6 +168,7 @@ class Stopping:
 
     def hurry(self) -> None:
         """Give no more grace."""
+        self._children_grace = 0.0
         if self._grace > 0:
             self._grace = 0.0
             self._end_wait()
@@ -198,7 +201,9 @@ class Stopping:
                     "actor %s: %d calls ignored their cancellation for %.0f s and are left behind",
                     cell.label, cell.active + cell.exclusive, LEAVE_S,
                 )  # fmt: skip
-            elif ran:
+            if cell.children:
+                await cell.stop_children(self._children_grace)
+            if ran and cell.is_idle():
                 await self._run_on_stop(cell)
         finally:
             cell.advance(CellEvent.ENDED)

@@ -254,7 +254,7 @@ class ActorSystem(SpawningHost):
 
     async def _shutdown(self) -> None:
         await self._leave_cluster()
-        cells = [cell for cell in self._directory if not retired(cell)]
+        cells = [cell for cell in self._directory if cell.parent is None and not retired(cell)]
         self._directory.close()
         for begin in range(0, len(cells), _STOP_BATCH):
             await asyncio.gather(
