@@ -49,9 +49,24 @@ def unpack(body: bytes) -> Any:
 # --- nodes and claims ----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def encode_claim(claim: Claim) -> bytes:
     """One claim. ALIVE needs ``info``."""
+    known = _encoded.get(id(claim))
+    if known is not None:
+        return known[1]
+    body = _encode_claim(claim)
+    if len(_encoded) >= _REMEMBERED:
+        _encoded.clear()
+    _encoded[id(claim)] = (claim, body)
+    return body
+
+
+# By identity, which costs less than comparing: what is remembered here cannot become another claim.
+_encoded: Final[dict[int, tuple[Claim, bytes]]] = {}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _encode_claim(claim: Claim) -> bytes:
     status, node_id, incarnation, info, busy, accuser = claim
     raw_id = bytes.fromhex(node_id)
     if status is _ALIVE:

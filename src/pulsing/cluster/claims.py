@@ -128,3 +128,34 @@ def order_of(claimed: int, believed: int) -> Order:
     if claimed == believed:
         return _SAME
     return _NEWER if claimed > believed else _OLDER
+
+
+class Precedence:
+    """One of the tables above, laid out flat: it is asked for every claim that arrives."""
+
+    __slots__ = ("_verdicts",)
+
+    def __init__(self, table: Mapping[Cell, Verdict]) -> None:
+        self._verdicts = [
+            table.get((believed, claimed, order), _I)
+            for believed in MemberStatus
+            for claimed in MemberStatus
+            for order in Order
+        ]
+
+    def of(
+        self,
+        believed: MemberStatus,
+        incarnation: int,
+        claimed: MemberStatus,
+        claim_incarnation: int,
+    ) -> Verdict:
+        """The verdict of the cell."""
+        at = 12 * believed + 3 * claimed
+        if claim_incarnation >= incarnation:
+            at += 1 if claim_incarnation == incarnation else 2
+        return self._verdicts[at]
+
+
+OTHERS: Final = Precedence(PRECEDENCE)
+OWN: Final = Precedence(OWN_PRECEDENCE)

@@ -20,6 +20,7 @@ from .spreading import GOSSIP_TIMEOUT_S, Spreading
 from .swim_core import Swim
 from .sync_core import Sync
 
+_ALIVE: Final = MemberStatus.ALIVE
 _DEAD: Final = MemberStatus.DEAD
 _SUSPECT: Final = MemberStatus.SUSPECT
 _SYNC_TIMEOUT_S: Final = 3.0
@@ -84,7 +85,15 @@ class Parts:
         if news is NO_NEWS:
             return ()
         wrong: list[str] = []
+        members = self.table.members
         for claim in news.claims:
+            known = members.get(claim.node_id)
+            if (
+                known is not None
+                and known.status is _ALIVE is claim.status
+                and claim.incarnation <= known.incarnation
+            ):
+                continue  # nearly all of them in a growing cluster
             quietly = claim.node_id == quiet_about
             about = self.swim.learn(claim, now, source=source, quietly=quietly)
             if about is not None:

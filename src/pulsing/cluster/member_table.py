@@ -15,14 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from .claims import (
-    OWN_PRECEDENCE,
-    PRECEDENCE,
-    UNKNOWN_PRECEDENCE,
-    Claim,
-    Verdict,
-    order_of,
-)
+from .claims import OTHERS, OWN, UNKNOWN_PRECEDENCE, Claim, Verdict
 from .fields import MAX_INCARNATION
 from .members import Member, MemberStatus, NodeInfo
 
@@ -147,9 +140,8 @@ class MemberTable:
         member = self.members.get(claim.node_id)
         if member is None:
             return UNKNOWN_PRECEDENCE[claim.status]
-        table = OWN_PRECEDENCE if claim.node_id == self._own_id else PRECEDENCE
-        order = order_of(claim.incarnation, member.incarnation)
-        return table[member.status, claim.status, order]
+        table = OWN if claim.node_id == self._own_id else OTHERS
+        return table.of(member.status, member.incarnation, claim.status, claim.incarnation)
 
     def apply(self, claim: Claim, now: float) -> Change | None:
         """Believe a claim about another member, if it prevails; None when nothing changed."""
