@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from asyncio import AbstractEventLoop, TimerHandle
-from contextvars import ContextVar, Token
+from contextvars import ContextVar, Token, copy_context
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pulsing import clock
@@ -125,7 +125,7 @@ class Deadlines:
     no more than about a tenth of the time: a long sweep makes the next one wait.
     """
 
-    __slots__ = ("_armed_for", "_loop", "_not_before", "_timer", "_waiting")
+    __slots__ = ("_armed_for", "_context", "_loop", "_not_before", "_timer", "_waiting")
 
     _REST: Final = 9.0
     """Seconds of rest per second of sweeping."""
@@ -133,6 +133,7 @@ class Deadlines:
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: dict[Invocation, None] = {}  # in order: a set has none to rely on
+        self._context = copy_context()  # not that of whoever waits longest
         self._timer: TimerHandle | None = None
         self._armed_for = math.inf
         self._not_before = 0.0
@@ -167,7 +168,7 @@ class Deadlines:
         self._armed_for = when
         now = clock.monotonic()
         delay = max(when, self._not_before) - now
-        self._timer = self._loop.call_later(max(0.0, delay), self._sweep)
+        self._timer = self._loop.call_later(max(0.0, delay), self._sweep, context=self._context)
 
     def _sweep(self) -> None:
         started = clock.monotonic()

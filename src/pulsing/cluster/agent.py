@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -106,6 +107,7 @@ class ClusterAgent:
         self._wire = wire
         self._loop = loop
         self._resolve = resolve
+        self._context = copy_context()  # what runs for ever must not keep that of some caller
         self._log = LimitedLogger(_logger, interval_s=5.0)
         self._stimuli: deque[Stimulus] = deque()
         self._feeding = False
@@ -319,7 +321,7 @@ class ClusterAgent:
             self._timer = None
         if deadline is not None and not self._closed:
             self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._fire)
+            self._timer = self._loop.call_at(deadline, self._fire, context=self._context)
 
     def _fire(self) -> None:
         self._timer = None
@@ -356,7 +358,9 @@ class ClusterAgent:
 
     def _resolve_seeds(self, _effect: ResolveSeeds) -> None:
         if self._resolving is None:
-            self._resolving = self._loop.create_task(self._look_up(), name="pulsing-seeds")
+            self._resolving = self._loop.create_task(
+                self._look_up(), name="pulsing-seeds", context=self._context
+            )
 
     async def _look_up(self) -> None:
         try:

@@ -17,8 +17,8 @@ from pulsing.addresses import split_host_port
 from pulsing.testing.faults import Faults
 from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
 from pulsing.testing.sightings import Sighting
-from pulsing.testing.virtual_run import run_virtual
 from pulsing.testing.virtual_loop import HOME, VirtualLoop, current_virtual_loop
+from pulsing.testing.virtual_run import run_virtual
 from pulsing.testing.waiting_tasks import describe_tasks
 
 if TYPE_CHECKING:
@@ -86,10 +86,12 @@ class VirtualNode(ClusterNode):
         self.state = NodeState.RUNNING
         for member in await system.members():
             self.saw(Sighting.from_dict(member, self._loop.time()))
-        system.on_member_change(self._changed)
 
-    def _changed(self, event: MemberEvent) -> None:
-        self.saw(Sighting.of(event, self._loop.time()))
+        def changed(event: MemberEvent) -> None:
+            if self.system is system:  # and no other was started in its place
+                self.saw(Sighting.of(event, self._loop.time()))
+
+        system.on_member_change(changed)
 
     def vanish(self) -> MemoryHost:
         """Let its process be gone from the network; its former place there."""

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
@@ -97,7 +98,9 @@ class Peer:
         if urgent:
             self._urgent.set()
         if self._dialling is None:
-            self._dialling = self._pool.loop.create_task(self._dial(), name=f"dial {self.address}")
+            self._dialling = self._pool.loop.create_task(
+                self._dial(), name=f"dial {self.address}", context=self._pool.context
+            )
 
     # --- connecting
 
@@ -185,7 +188,7 @@ class Peer:
     def _arm_expiry(self, at: float) -> None:
         self._disarm_expiry()
         self._expiry_at = at
-        self._expiry = self._pool.loop.call_at(at, self._expire)
+        self._expiry = self._pool.loop.call_at(at, self._expire, context=self._pool.context)
 
     def _disarm_expiry(self) -> None:
         if self._expiry is not None:
@@ -228,6 +231,7 @@ class Pool:
     Attributes:
         closed: nothing is dialled any more.
         random: for jitter.
+        context: of what links outlive: not that of whoever calls first.
         on_link_lost: called with the node id of a peer whose link ended without a goodbye.
     """
 
@@ -244,6 +248,7 @@ class Pool:
         self.options = options
         self.closed = False
         self.random = rng or chance.dice()
+        self.context = copy_context()
         self.on_link_lost: Callable[[str], None] | None = None
         self._dialler = Dialler(loop, options, on_batch_begin, on_batch_end)
         self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()

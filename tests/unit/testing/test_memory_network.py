@@ -11,8 +11,8 @@ import pytest
 
 from pulsing.errors import PulsingRuntimeError
 from pulsing.testing.faults import Faults
-from pulsing.testing.virtual_run import run_virtual, virtual_time
 from pulsing.testing.virtual_loop import VirtualLoop, current_virtual_loop
+from pulsing.testing.virtual_run import run_virtual, virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

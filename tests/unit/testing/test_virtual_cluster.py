@@ -157,6 +157,21 @@ async def test_the_code_of_a_killed_node_never_runs_again() -> None:
 
 
 @virtual_time()
+async def test_the_cluster_agent_of_a_killed_node_does_not_go_on_either() -> None:
+    async with VirtualCluster(3) as cluster:
+        await asyncio.sleep(5)
+        await cluster[1].system.spawn(Worker, name="worker")  # by code that is of no node
+        killed, dead = cluster[1].system, cluster[1].node_id
+        cluster.kill(1)
+        await asyncio.sleep(60)
+        assert [each["status"] for each in await killed.members()] == ["Alive"] * 3
+        await cluster.restart(1)
+        await cluster.converged()
+        assert not [each for each in cluster[1].sightings if each.status == "Suspect"]
+        assert cluster[0].believes(dead) == "Dead"
+
+
+@virtual_time()
 async def test_a_node_restarted_at_the_same_address_is_another_one() -> None:
     async with VirtualCluster(2, converge=False) as cluster:
         worker = await worker_at(cluster, 0, 1)
