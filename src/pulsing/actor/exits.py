@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from pulsing.actor.exit_reason import ExitReason
 from pulsing.errors import WireError
 from pulsing.wire.registry import register
 
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAX_TEXT_CHARS: Final = 4096
-
-
-class ExitReason(Enum):
-    """Why an actor is no more."""
-
-    NORMAL = "normal"
-    """It was asked to stop, or stopped itself, or its system was shut down."""
-    ERROR = "error"
-    """Its code failed, and it was not restarted."""
-    KILLED = "killed"
-    """Somebody ended it at once, without letting it finish."""
-    NODE_DOWN = "node_down"
-    """Its node died, left, or could not be reached any more."""
-    NOT_FOUND = "not_found"
-    """There was no such actor when it was asked after; how it ended is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +129,5 @@ def _unpack(packed: object) -> Terminated:
 _REASONS: Final = {each.value: each for each in ExitReason}
 
 register(Terminated, "pulsing:Terminated", pack=_pack, unpack=_unpack)
+
+__all__ = ["ExitListener", "ExitReason", "Mortal", "Terminated", "error_text"]
