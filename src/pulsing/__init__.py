@@ -20,6 +20,15 @@ if TYPE_CHECKING:
         running,
         shutdown,
     )
+    from pulsing.actor.behaviors import (
+        Become,
+        Behavior,
+        BehaviorAction,
+        BehaviorContext,
+        ReceiveTimeout,
+        setup,
+        stateful,
+    )
     from pulsing.actor.call import Call, StreamCall, Tell
     from pulsing.actor.context import ActorContext, current
     from pulsing.actor.deadline import deadline
@@ -31,6 +40,8 @@ if TYPE_CHECKING:
     from pulsing.actor.remote import Actor, remote
     from pulsing.actor.shortcuts import mount, refer, resolve, spawn, unmount
     from pulsing.actor.system import ActorSystem
+    from pulsing.actor.timers import Timer
+    from pulsing.actor.typed_refs import TypedRef
     from pulsing.addresses import ActorAddress
     from pulsing.cluster.agent import MemberEvent
     from pulsing.cluster.members import Member, MemberStatus
@@ -78,6 +89,15 @@ _EXPORTS = {
         "running",
         "shutdown",
     ),
+    "pulsing.actor.behaviors": (
+        "Become",
+        "Behavior",
+        "BehaviorAction",
+        "BehaviorContext",
+        "ReceiveTimeout",
+        "setup",
+        "stateful",
+    ),
     "pulsing.actor.call": ("Call", "StreamCall", "Tell"),
     "pulsing.actor.context": ("ActorContext", "current"),
     "pulsing.actor.deadline": ("deadline",),
@@ -89,6 +109,8 @@ _EXPORTS = {
     "pulsing.actor.remote": ("Actor", "remote"),
     "pulsing.actor.shortcuts": ("mount", "refer", "resolve", "spawn", "unmount"),
     "pulsing.actor.system": ("ActorSystem",),
+    "pulsing.actor.timers": ("Timer",),
+    "pulsing.actor.typed_refs": ("TypedRef",),
     "pulsing.addresses": ("ActorAddress",),
     "pulsing.cluster.agent": ("MemberEvent",),
     "pulsing.cluster.members": ("Member", "MemberStatus"),
@@ -138,6 +160,10 @@ __all__ = [
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
+    "Become",
+    "Behavior",
+    "BehaviorAction",
+    "BehaviorContext",
     "Call",
     "ConnectionLost",
     "DeadlineExceeded",
@@ -165,6 +191,7 @@ __all__ = [
     "PulsingTimeoutError",
     "PulsingUnsupportedError",
     "RandomChoice",
+    "ReceiveTimeout",
     "RendezvousHash",
     "RoundRobin",
     "StreamCall",
@@ -173,6 +200,8 @@ __all__ = [
     "StreamWriter",
     "SystemConfig",
     "Tell",
+    "Timer",
+    "TypedRef",
     "WireError",
     "__version__",
     "actor_system",
@@ -188,8 +217,10 @@ __all__ = [
     "resolve",
     "run",
     "running",
+    "setup",
     "shutdown",
     "spawn",
+    "stateful",
     "sync",
     "unmount",
 ]

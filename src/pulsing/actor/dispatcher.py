@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulsing import clock
 from pulsing.actor.cell import IDLE
+from pulsing.actor.dead_letters import DeadLetters
 from pulsing.actor.deadline import Deadlines
-from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING
+from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING, STASHED
 from pulsing.actor.methods import Executor, MethodKind
 from pulsing.actor.outcomes import Counters, presentable
 from pulsing.actor.producers import DEFERRED
@@ -44,6 +45,8 @@ MAX_SPARE_MAILBOXES: Final = 64
 _ASYNC: Final = MethodKind.ASYNC
 _SYNC: Final = MethodKind.SYNC
 _THREAD: Final = Executor.THREAD
+_UNASKED: Final = frozenset({CANCELLED, FINISHED, STASHED})
+"""Stages of messages whose caller has its answer, or gets it another time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Dispatcher:
         idle: runners that have nothing to do.
         done: a finished future: what a woken task is told it waited for.
         threads: where ``def`` methods run.
+        dead_letters: tells that nobody got.
         deadlines: expires what waits.
         timers: what actors have scheduled.
         context: neutral context variables for callbacks.
@@ -79,6 +83,7 @@ class Dispatcher:
         "_until",
         "context",
         "counters",
+        "dead_letters",
         "deadlines",
         "default_timeout_s",
         "done",
@@ -115,6 +120,7 @@ class Dispatcher:
             self.context.run(self.home)
         self.counters = Counters()
         self.log = LimitedLogger(_logger)
+        self.dead_letters = DeadLetters(self.log)
         self.done: asyncio.Future[None] = loop.create_future()
         self.done.set_result(None)
         self.deadlines = Deadlines(loop)
@@ -306,8 +312,8 @@ class Dispatcher:
         self, invocation: Invocation, error: BaseException, sink: ItemSink | None = None
     ) -> None:
         """The actor's code raised: its caller gets the error, nobody else is disturbed."""
-        if invocation.stage is CANCELLED or invocation.stage is FINISHED:
-            return  # the caller has its answer; most probably this is our own CancelledError
+        if invocation.stage in _UNASKED:
+            return  # most probably this is our own CancelledError
         self.counters.raised += 1
         error = presentable(invocation, error, self.log)
         if sink is not None:
@@ -374,6 +380,7 @@ class Dispatcher:
     async def close(self) -> None:
         """End all tasks and threads. The actors should have been stopped before."""
         self._closed = True
+        self.dead_letters.close()
         self.deadlines.close()
         self.timers.close()
         tasks = dict.fromkeys((*(runner.task for runner in self._runners), *self._kept))

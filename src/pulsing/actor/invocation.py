@@ -13,7 +13,7 @@ from contextvars import Context
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pulsing.errors import DeadlineExceeded, Delivery, PulsingRuntimeError
+from pulsing.errors import DeadlineExceeded, Delivery, MailboxFull, PulsingRuntimeError
 
 if TYPE_CHECKING:
     from pulsing.actor.cell import Cell
@@ -28,6 +28,8 @@ class Stage(Enum):
     """In the mailbox, or on the way there: none of its code ran."""
     RUNNING = "running"
     """The actor's code has begun."""
+    STASHED = "stashed"
+    """The actor's code has put it aside, and will take it up again."""
     CANCELLED = "cancelled"
     """Its caller has the answer or is gone, but the actor's code has not ended yet."""
     FINISHED = "finished"
@@ -36,6 +38,7 @@ class Stage(Enum):
 
 QUEUED: Final = Stage.QUEUED
 RUNNING: Final = Stage.RUNNING
+STASHED: Final = Stage.STASHED
 CANCELLED: Final = Stage.CANCELLED
 FINISHED: Final = Stage.FINISHED
 
@@ -177,6 +180,11 @@ class Invocation:
         """The framework gives up on it. The error is given as it is."""
         raise NotImplementedError
 
+    def discard(self, error: MailboxFull) -> None:
+        """It is thrown away to have room for others, as the actor's options say."""
+        self.drop()
+        self.fail(error)
+
     def raised(self, error: BaseException) -> None:
         """The actor's code raised. The caller gets what `localized` makes of it."""
         raise NotImplementedError
@@ -214,14 +222,29 @@ class Invocation:
         elif stage is QUEUED:
             self.drop()
             self.cell.withdrawn += 1
+        elif stage is STASHED:
+            self.stage = CANCELLED
+            self.drop()
         else:
             return
         if error is not None:
             self.fail(error)
 
     def requeue(self) -> None:
-        """It was handed to a worker thread, and came back without having been started."""
+        """It came back from a worker thread without having been started, or from the stash."""
         self.stage = QUEUED
+
+    def put_aside(self, args: Sequence[Any]) -> None:
+        """The code that runs for it will return without an answer; it is to be started again.
+
+        Its deadline runs, and its caller may give up, as while it is queued.
+
+        Args:
+            args: for the next time.
+        """
+        self.stage = STASHED
+        self.args = args
+        self.cell.dispatcher.deadlines.watch(self)
 
     def expire(self) -> None:
         """Its deadline has passed."""
@@ -242,9 +265,14 @@ class Invocation:
         return True
 
     def drop(self) -> None:
-        """Nothing will happen any more: release everything it holds."""
+        """Nothing will happen any more: release everything it holds.
+
+        Of one that was put aside, only what its code left behind.
+        """
+        self.kwargs = self.context = self.work = self.runner = None
+        if self.stage is STASHED:
+            return
         self.stage = FINISHED
         self.args = ()
-        self.kwargs = self.context = self.work = self.runner = None
         if self.watched:
             self.cell.dispatcher.deadlines.unwatch(self)

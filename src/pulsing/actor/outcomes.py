@@ -51,5 +51,6 @@ def _trim(error: BaseException) -> None:
 
 
 _OWN_MODULES: Final = frozenset(
-    f"pulsing.actor.{name}" for name in ("dispatcher", "producers", "runner", "steps", "threads")
+    f"pulsing.actor.{name}"
+    for name in ("behaving", "dispatcher", "producers", "runner", "steps", "threads")
 )

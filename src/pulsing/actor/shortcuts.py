@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor.api import default_system
 
 if TYPE_CHECKING:
+    from pulsing.actor.behaviors import Behavior
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.place import Reference
@@ -14,14 +15,28 @@ if TYPE_CHECKING:
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, ActorClass
     from pulsing.actor.system import ActorSystem
+    from pulsing.actor.typed_refs import TypedRef
     from pulsing.addresses import ActorAddress
     from pulsing.cluster.policies import Policy
     from pulsing.ids import ActorId
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
+M = TypeVar("M")
 
 
+@overload
+async def spawn(  # type: ignore[overload-overlap]
+    actor: Behavior[M],
+    /,
+    *,
+    name: str | None = None,
+    public: bool | None = None,
+    system: ActorSystem | None = None,
+    executor: str | Executor | None = None,
+    mailbox_size: int | None = None,
+    on_full: str | OnFull | None = None,
+) -> TypedRef[M]: ...
 @overload
 async def spawn(  # type: ignore[overload-overlap]
     actor: type[A],
@@ -71,7 +86,7 @@ async def spawn(
     """Start an actor; see `ActorSystem.spawn`.
 
     Args:
-        actor: a class with arguments for its constructor, or a ready instance.
+        actor: a class with arguments for its constructor, a ready instance, or a behaviour.
         args: for the constructor.
         name: where others find it; default: a generated one.
         public: whether other nodes find it by name; default: when it was given one.

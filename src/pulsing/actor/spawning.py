@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from pulsing.actor.behaving import actor_class
+from pulsing.actor.behaviors import Behavior, is_behavior
 from pulsing.actor.clustering import ClusteredHost
 from pulsing.actor.options import ActorOptions
+from pulsing.actor.place import place_of
 from pulsing.actor.remote import options_of
+from pulsing.actor.typed_refs import TypedRef
+from pulsing.ids import generated_name
 
 if TYPE_CHECKING:
+    from pulsing.actor.cell import Cell
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.proxy import ActorProxy
@@ -20,11 +26,24 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 class SpawningHost(ClusteredHost):
     """A node that starts actors."""
 
+    @overload
+    async def spawn(  # type: ignore[overload-overlap]
+        self,
+        actor: Behavior[M],
+        /,
+        *,
+        name: str | None = None,
+        public: bool | None = None,
+        executor: str | Executor | None = None,
+        mailbox_size: int | None = None,
+        on_full: str | OnFull | None = None,
+    ) -> TypedRef[M]: ...
     @overload
     async def spawn(  # type: ignore[overload-overlap]
         self,
@@ -95,6 +114,37 @@ class SpawningHost(ClusteredHost):
                 has not imported the class.
             Exception: what the constructor or ``on_start`` raised; nothing is left of the actor.
         """
+        return await self._spawn(actor, args, kwargs, name, public, placement)
+
+    async def spawn_child(
+        self,
+        parent: Cell,
+        actor: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None,
+        public: bool | None,
+    ) -> Any:
+        """Start an actor on this node that stops with its parent. See `ActorContext.spawn`."""
+        if "placement" in kwargs:
+            raise TypeError("children live on the node of their parent: there is no placement=")
+        return await self._spawn(actor, args, kwargs, name, public, None, parent)
+
+    async def _spawn(
+        self,
+        actor: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None,
+        public: bool | None,
+        placement: str | None,
+        parent: Cell | None = None,
+    ) -> Any:
+        if is_behavior(actor):
+            if placement not in (None, "local"):
+                raise TypeError(f"{actor!r} is made of functions; it stays on this node")
+            return await self._spawn_behavior(actor, args, name, public, kwargs, parent)
         if isinstance(actor, type):
             options = options_of(actor)
             return await self.spawn_class(
@@ -105,10 +155,40 @@ class SpawningHost(ClusteredHost):
                 public=public,
                 placement=placement,
                 options=options,
+                parent=parent,
             )
         if placement not in (None, "local"):
             raise TypeError(f"{actor!r} is an instance already; it stays on this node")
         if args:
             raise TypeError(f"{actor!r} is an instance already; it takes no arguments")
         options = ActorOptions.checked(**kwargs)
-        return await self.spawn_instance(actor, name=name, public=public, options=options)
+        return await self.spawn_instance(
+            actor, name=name, public=public, options=options, parent=parent
+        )
+
+    async def _spawn_behavior(
+        self,
+        behavior: Behavior[M],
+        args: tuple[Any, ...],
+        name: str | None,
+        public: bool | None,
+        options: dict[str, Any],
+        parent: Cell | None,
+    ) -> TypedRef[M]:
+        if args:
+            raise TypeError(f"{behavior!r} takes no arguments; they belong into its state")
+        if options.setdefault("max_concurrency", 1) != 1:
+            raise ValueError(f"{behavior!r} takes one message at a time: max_concurrency is 1")
+        checked = ActorOptions.checked(**options)
+        if public is None:
+            public = name is not None
+        proxy = await self.spawn_class(
+            actor_class(behavior, checked.executor),
+            (behavior,),
+            {},
+            name=name if name is not None else generated_name(behavior.name),
+            public=public,
+            options=checked,
+            parent=parent,
+        )
+        return TypedRef[M].to(place_of(proxy), behavior.accepts)

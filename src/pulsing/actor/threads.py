@@ -152,6 +152,14 @@ class ThreadCall(Job):
     def result(self) -> Wait:
         """Wait for the end; give what the function returned, or raise what it raised."""
         yield from self._signal.wait()
+        return self.outcome()
+
+    def wait(self) -> Wait:
+        """Wait for the end. Cancellation takes effect then, and the outcome is there as well."""
+        yield from self._signal.wait()
+
+    def outcome(self) -> Any:
+        """After the end: what the function returned, or raise what it raised."""
         error = self._error
         if error is not None:
             try:
