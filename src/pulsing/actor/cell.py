@@ -192,15 +192,28 @@ class Cell(Exclusive, Family, Signalled, Mortal):
             parked.append(invocation)
             self._limit = 0  # order: who comes later must not overtake
             self.dispatcher.deadlines.watch(invocation)
-        else:
+            return False
+        error = MailboxFull(
+            f"the mailbox of {self.label} is full ({options.mailbox_size} messages); "
+            "send slower, or raise mailbox_size"
+        )
+        if verdict is Admission.REJECT:
             invocation.drop()
-            invocation.fail(
-                MailboxFull(
-                    f"the mailbox of {self.label} is full ({options.mailbox_size} messages); "
-                    "send slower, or raise mailbox_size"
-                )
-            )
-        return False
+            invocation.fail(error)
+            return False
+        oldest = self._take_oldest() if verdict is Admission.DROP_OLDEST else None
+        (oldest or invocation).discard(error)
+        return oldest is not None and self.deliver(invocation)
+
+    def _take_oldest(self) -> Invocation | None:
+        """Take the message out that waits longest; None when there are only signals."""
+        signals = self.waiting_signals
+        mailbox = self.mailbox
+        if mailbox is None or len(mailbox) <= signals:
+            return None
+        oldest = mailbox[signals]
+        del mailbox[signals]
+        return oldest
 
     def _purge(self) -> None:
         """Take withdrawn messages out, so that they take no room."""

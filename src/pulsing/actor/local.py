@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
+from pulsing.actor.dead_letters import RECEIVE, LetterReason, lost_tell
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.invocation import INVOCATION_SLOTS, QUEUED, Invocation, ItemSink
 from pulsing.actor.local_streams import Collector, LocalItems, LocalStream
 from pulsing.actor.reply import REPLY_SLOTS, Reply
-from pulsing.errors import PulsingActorError, PulsingRuntimeError
+from pulsing.errors import MailboxFull, PulsingActorError, PulsingRuntimeError
 
 if TYPE_CHECKING:
     from pulsing.actor.call import Call
@@ -83,9 +84,11 @@ class LocalAsk(Invocation, Reply):
 class LocalTell(Invocation, Reply):
     """A message that nobody waits for. Awaiting it waits until the mailbox has taken it."""
 
-    __slots__ = (*INVOCATION_SLOTS, *REPLY_SLOTS, "_observed")
+    __slots__ = (*INVOCATION_SLOTS, *REPLY_SLOTS, "_message", "_observed")
 
     patient = False
+    _message: str
+    """The class of a raw message that was dropped before it was started."""
 
     def __init__(
         self, cell: Cell, method: Method, args: Sequence[Any], kwargs: dict[str, Any] | None
@@ -113,15 +116,32 @@ class LocalTell(Invocation, Reply):
     def fail(self, error: PulsingRuntimeError) -> None:
         """See `Invocation.fail`."""
         if self.settled:
-            self._report(error)
+            self._lost(error)
         else:
             self.settle_error(error)
             # Whoever wants to know awaits it now, or is waiting already.
-            self.dispatcher.loop.call_soon(self._report_unless_observed, error)
+            self.dispatcher.loop.call_soon(self._lost_unless_observed, error)
+
+    def discard(self, error: MailboxFull) -> None:
+        """See `Invocation.discard`: whoever sends to such a mailbox does not want to know."""
+        self.drop()
+        self._lost(error, LetterReason.DROPPED)
+        self.settle(None)
 
     def raised(self, error: BaseException) -> None:
         """See `Invocation.raised`."""
-        self._report(error)
+        dispatcher = self.dispatcher
+        dispatcher.counters.lost_tells += 1
+        where = f"{self.cell.label}.{self.method.name}"
+        dispatcher.log.warning(
+            f"tell {where}", "a tell to %s failed: %s: %s", where, type(error).__name__, error
+        )
+
+    def drop(self) -> None:
+        """See `Invocation.drop`."""
+        if self.stage is QUEUED and self.method.name == RECEIVE and self.args:
+            self._message = type(self.args[0]).__qualname__
+        super().drop()
 
     def open_items(self, buffer_items: int) -> ItemSink:
         """A stream that nobody reads: it is not produced."""
@@ -144,16 +164,19 @@ class LocalTell(Invocation, Reply):
 
     __await__ = wait
 
-    def _report_unless_observed(self, error: BaseException) -> None:
+    def _lost_unless_observed(self, error: BaseException) -> None:
         if not self._observed:
-            self._report(error)
+            self._lost(error)
 
-    def _report(self, error: BaseException) -> None:
-        dispatcher = self.dispatcher
-        dispatcher.counters.lost_tells += 1
-        where = f"{self.cell.label}.{self.method.name}"
-        dispatcher.log.warning(
-            f"tell {where}", "a tell to %s failed: %s: %s", where, type(error).__name__, error
+    def _lost(self, error: BaseException, reason: LetterReason | None = None) -> None:
+        lost_tell(
+            self.dispatcher,
+            error,
+            target=self.cell.label,
+            method=self.method.name,
+            message=getattr(self, "_message", ""),
+            sender=self.sender,
+            reason=reason,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from pulsing.actor.methods import Executor
 
@@ -18,6 +19,12 @@ class OnFull(Enum):
     """The sender waits for room; nothing is lost."""
     REJECT = "reject"
     """The sender gets `MailboxFull` at once; nothing was delivered."""
+    DROP_OLDEST = "drop_oldest"
+    """The message that waited longest makes room. If it was an ask, its caller gets `MailboxFull`;
+    if it was a tell, it is a dead letter."""
+    DROP_NEWEST = "drop_newest"
+    """The message that finds no room is dropped in the same way. Its sender need not care: that is
+    the difference to `REJECT`, for tells."""
 
 
 class Admission(Enum):
@@ -27,6 +34,10 @@ class Admission(Enum):
     """It waits behind the mailbox, in order, and counts as accepted when there is room."""
     REJECT = "reject"
     """Its sender gets `MailboxFull`."""
+    DROP_OLDEST = "drop_oldest"
+    """The first one in the mailbox is dropped, and it takes the room."""
+    DROP_NEWEST = "drop_newest"
+    """It is dropped itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,13 @@ class CellOptions:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more")
 
 
+_FIXED: Final = {
+    OnFull.REJECT: Admission.REJECT,
+    OnFull.DROP_OLDEST: Admission.DROP_OLDEST,
+    OnFull.DROP_NEWEST: Admission.DROP_NEWEST,
+}
+
+
 def admission(on_full: OnFull, *, patient: bool, parked: int, mailbox_size: int) -> Admission:
     """Decide about a message for which there is no room.
 
@@ -69,8 +87,9 @@ def admission(on_full: OnFull, *, patient: bool, parked: int, mailbox_size: int)
         parked: how many wait already.
         mailbox_size: messages the mailbox holds.
     """
-    if on_full is OnFull.REJECT:
-        return Admission.REJECT
+    fixed = _FIXED.get(on_full)
+    if fixed is not None:
+        return fixed
     if patient or parked < mailbox_size:
         return Admission.PARK
     return Admission.REJECT

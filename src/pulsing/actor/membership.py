@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any
 
+from pulsing.actor.feed import Feed
 from pulsing.cluster.members import MemberStatus
 
 if TYPE_CHECKING:
@@ -15,11 +14,7 @@ if TYPE_CHECKING:
     from pulsing.cluster.agent import MemberEvent
     from pulsing.cluster.members import Member, Registration
 
-MAX_EVENTS: Final = 1024
-"""Changes that wait for a reader of `MemberEvents`; the oldest are dropped first."""
-
-
-class MemberEvents:
+class MemberEvents(Feed["MemberEvent"]):
     """Changes of members, one after another, from when this was made: ``async for event in ...``.
 
     A reader that is slower than the changes misses the oldest, never the newest; ``dropped`` says
@@ -30,10 +25,7 @@ class MemberEvents:
     """
 
     def __init__(self, cluster: ClusterView | None) -> None:
-        self.dropped = 0
-        self._events: deque[MemberEvent] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
+        super().__init__()
         self._unsubscribe: Callable[[], None] | None = None
         if cluster is not None:
             # Weak: a loop that was left takes no events, and is forgotten.
@@ -41,45 +33,11 @@ class MemberEvents:
             self._unsubscribe = forgotten = weakref.finalize(self, unsubscribe)
             forgotten.atexit = False
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> MemberEvent:
-        while not self._events:
-            if self._ended:
-                raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("another task waits for the next of these events already")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self._events.popleft()
-
-    def put(self, event: MemberEvent) -> None:
-        """Something changed."""
-        if len(self._events) >= MAX_EVENTS:
-            self._events.popleft()
-            self.dropped += 1
-        self._events.append(event)
-        self._wake()
-
     def end(self) -> None:
         """No more will come; what has come can still be read."""
-        self._ended = True
         if self._unsubscribe is not None:
             self._unsubscribe()
-        self._wake()
-
-    async def aclose(self) -> None:
-        """Take no more."""
-        self._events.clear()
-        self.end()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        super().end()
 
 
 def _forward_to(events: weakref.ref[MemberEvents]) -> Callable[[MemberEvent], None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pulsing import clock
-from pulsing.actor.call import DEFAULT_TIMEOUT
+from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.remote_items import RemoteItems
 from pulsing.actor.remote_replies import ItemsRequest, RemoteReply, RemoteTell, Request
@@ -74,6 +74,11 @@ class RemoteTarget:
         self._encode_call = codec.encode_call
         self._default_s = dispatcher.default_timeout_s
         self._default_ms = None if self._default_s is None else int(self._default_s * 1000)
+
+    @property
+    def address(self) -> str:
+        """Of its node."""
+        return self._peer.address
 
     def label(self, method: str) -> str:
         """What to call a method of this actor in messages to people."""
@@ -163,6 +168,11 @@ class RemoteTarget:
         default = dispatcher.default_timeout_s
         deadline = None if default is None else clock.monotonic() + default
         message = RemoteTell(self, method, deadline)
+        if method == RAW_METHOD:
+            message.message = type(args[0]).__qualname__
+        scope = SCOPE.get()
+        if scope is not None:
+            message.sender = scope.cell
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
         envelope = [None, kwargs or None, None, *args]

@@ -6,6 +6,8 @@ from asyncio import _get_running_loop, current_task  # pyright: ignore[reportPri
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pulsing.actor.call import RAW_METHOD
+from pulsing.actor.dead_letters import RECEIVE, lost_tell
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.message import StreamMessage
 from pulsing.actor.remote_items import RemoteItems, RemoteSink, Source, send_items
@@ -42,6 +44,11 @@ class Callee(Protocol):
     node_id: str
     codec: Codec
     dispatcher: Dispatcher
+
+    @property
+    def address(self) -> str:
+        """Of its node."""
+        ...
 
     def label(self, method: str) -> str:
         """What to call a method of this actor in messages to people."""
@@ -229,6 +236,10 @@ class RemoteTell(RemoteReply):
     """A message to another node. Awaiting it waits until the mailbox there has taken it."""
 
     _observed = False
+    message = ""
+    """The class of a raw message."""
+    sender: object = None
+    """The actor whose code sent it."""
     on_failed: Callable[[BaseException], BaseException | None] | None = None
     """Asked about an error before anybody hears of it: gives the one to tell, or None when the
     message is on its way to another actor now."""
@@ -260,11 +271,15 @@ class RemoteTell(RemoteReply):
 
     def _report_unless_observed(self, error: BaseException) -> None:
         if not self._observed:
-            dispatcher = self.dispatcher
-            dispatcher.counters.lost_tells += 1
-            where = self.target.label(self.method)
-            text = "a tell to %s failed: %s: %s"
-            dispatcher.log.warning(f"tell {where}", text, where, type(error).__name__, error)
+            is_raw = self.method == RAW_METHOD
+            lost_tell(
+                self.dispatcher,
+                error,
+                target=f"{self.target.name} at {self.target.address}",
+                method=RECEIVE if is_raw else self.method,
+                message=self.message,
+                sender=self.sender,
+            )
 
 
 class ItemsRequest(Request):

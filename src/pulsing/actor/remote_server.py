@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
 from pulsing.actor.cluster_wire import CLUSTER_PATH
+from pulsing.actor.dead_letters import LetterReason, lost_tell
 from pulsing.actor.invocation import FINISHED, QUEUED, Invocation, Stage
 from pulsing.actor.message import StreamMessage
 from pulsing.actor.remote_items import RemoteItems, RemoteSink, Source, send_items
@@ -270,7 +271,26 @@ class RemoteInvocation(Invocation, ServerStream):
 
     def fail(self, error: PulsingRuntimeError) -> None:
         """See `Invocation.fail`."""
-        self.refuse(error)
+        if self.closed and self.is_tell:
+            self._lost(error)
+        else:
+            self.refuse(error)
+
+    def discard(self, error: MailboxFull) -> None:
+        """See `Invocation.discard`."""
+        if self.is_tell:
+            self.drop()
+            self._lost(error, LetterReason.DROPPED)
+            self.acknowledge()
+        else:
+            super().discard(error)
+
+    def _lost(self, error: PulsingRuntimeError, reason: LetterReason | None = None) -> None:
+        """A tell that the mailbox had taken was not handled."""
+        method = self.method.name
+        lost_tell(
+            self.cell.dispatcher, error, target=self.cell.label, method=method, reason=reason
+        )
 
     def raised(self, error: BaseException) -> None:
         """See `Invocation.raised`."""

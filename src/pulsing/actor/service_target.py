@@ -11,7 +11,8 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pulsing import clock
-from pulsing.actor.call import DEFAULT_TIMEOUT
+from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
+from pulsing.actor.dead_letters import RECEIVE, lost_tell
 from pulsing.actor.failover import can_be_sent_again, nothing_was_delivered
 from pulsing.actor.remote_replies import RemoteTell
 from pulsing.cluster.policies import choose
@@ -297,11 +298,9 @@ class ServiceTell:
         return None
 
     def _lost(self, error: PulsingRuntimeError) -> None:
-        dispatcher = self._target.service.services.system.dispatcher
-        dispatcher.counters.lost_tells += 1
-        where = f"{self._target.service.name}.{self._method}"
-        text = "a tell to %s failed: %s: %s"
-        dispatcher.log.warning(f"tell {where}", text, where, type(error).__name__, error)
+        service = self._target.service
+        method = RECEIVE if self._method == RAW_METHOD else self._method
+        lost_tell(service.services.system.dispatcher, error, target=service.name, method=method)
 
     def __await__(self) -> Generator[Any, None, None]:
         while self._sent is None:

@@ -32,6 +32,14 @@ class Signalled:
         @property
         def accepting(self) -> bool: ...
 
+    @property
+    def waiting_signals(self) -> int:
+        """How many of them are at the front of the mailbox."""
+        waiting = self._signals
+        while waiting and waiting[0].stage is not QUEUED:
+            waiting.popleft()
+        return len(waiting) if waiting else 0
+
     def deliver_signal(self, signal: Invocation) -> bool:
         """Put a signal before the messages that wait. Its code never runs inside this call.
 
@@ -41,15 +49,12 @@ class Signalled:
         if not self.accepting:
             signal.drop()
             return False
-        waiting = self._signals
-        if waiting is None:
-            waiting = self._signals = deque()
-        while waiting and waiting[0].stage is not QUEUED:
-            waiting.popleft()
+        if self._signals is None:
+            self._signals = deque()
         if self.mailbox is None:
             self.mailbox = deque()
-        self.mailbox.insert(len(waiting), signal)
-        waiting.append(signal)
+        self.mailbox.insert(self.waiting_signals, signal)
+        self._signals.append(signal)
         if self.turn is IDLE:
             self.turn = READY
             self.dispatcher.ready.append(self)  # type: ignore[arg-type]  # it is a Cell

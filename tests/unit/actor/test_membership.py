@@ -4,7 +4,7 @@ import gc
 import pytest
 
 import pulsing as pul
-from pulsing.actor.membership import MAX_EVENTS
+from pulsing.actor.feed import MAX_EVENTS
 from pulsing.cluster.members import MemberStatus
 from pulsing.testing import pulsing_system
 from tests.unit.actor import clusters
