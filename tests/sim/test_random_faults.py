@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pulsing.cluster.settings import SwimSettings
 from pulsing.testing.simulation import Simulation
-from pulsing.testing.simulation.faults import Fault, drawn, play, written
+from pulsing.testing.simulation.faults import Fault, drawn, written
+from pulsing.testing.simulation.scenarios import Setting, play_out
 
 NODES = 5
 slots = st.integers(0, NODES - 1)
@@ -48,18 +48,11 @@ schedules = st.lists(
 
 def survive(schedule: list[Fault], seed: int) -> Simulation:
     """Play a schedule, make everything well again, and expect that all agree."""
-    simulation = Simulation(
-        NODES,
-        seed=seed,
-        start_over_s=NODES * 0.005,
-        settings=SwimSettings.lan(),
-        replay=f"python -m pulsing.testing.simulate --nodes {NODES} --seed {seed} "
-        f"--schedule '{written(schedule)}'",
+    replay = (
+        f"python -m pulsing.testing.simulate --nodes {NODES} --seed {seed} "
+        f"--schedule '{written(schedule)}'"
     )
-    play(simulation, schedule)
-    simulation.run_for(max((fault.at_s for fault in schedule), default=0.0) + 1)
-    simulation.recover()
-    simulation.settle(within_s=120.0)
+    simulation, _ = play_out(Setting(nodes=NODES, seed=seed, replay=replay), schedule)
     return simulation
 
 

@@ -8,6 +8,7 @@ about. A broken rule is printed with the command that shows it again, and the ex
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import shlex
 import sys
@@ -149,6 +150,7 @@ def _setting(options: argparse.Namespace, given: Sequence[str], seed: int) -> Se
         seed=seed,
         loss=options.loss,
         swim=swim,
+        informed=False if options.join else None,
         make_core=head_cores() if options.head else gossip_core,
         rounds=options.rounds,
         replay="python -m pulsing.testing.simulate " + shlex.join(arguments),
@@ -205,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--slow", type=int, default=0, metavar="N", help="N members are slow again and again")
     add("--no-lifeguard", action="store_true", help="plain SWIM, for comparison")
     add("--head", action="store_true", help="a head node and workers instead of gossip")
+    add("--join", action="store_true", help="let a large cluster join, too; it takes long")
     add("--preset", choices=sorted(_PRESETS), default="lan", help="(default: %(default)s)")
     add("--scenario", choices=list(SCENARIOS), help="measure one kind of event instead")
     add("--rounds", type=int, default=5, help="events in a scenario (default: %(default)s)")
@@ -250,4 +253,5 @@ class _Progress:
 
 
 if __name__ == "__main__":
+    gc.disable()  # millions of small objects, none of them in cycles
     sys.exit(main())

@@ -19,6 +19,7 @@ from pulsing.cluster.stimuli import (
     Stimulus,
 )
 
+from .introduction import Introduction
 from .process import Call, Process
 from .stage import Stage
 
@@ -44,6 +45,7 @@ class Requests(Stage):
         messages: how many requests and answers were sent, lost ones included.
         wire_bytes: their bodies.
         largest: the largest of them.
+        introduction: answers instead of whom a request is for; None: nobody does.
     """
 
     def __init__(self, *, max_message_bytes: int, **common: Any) -> None:
@@ -51,6 +53,7 @@ class Requests(Stage):
         self.messages = 0
         self.wire_bytes = 0
         self.largest = 0
+        self.introduction: Introduction | None = None
         self._max_message_bytes = max_message_bytes
         self._last_inbound = 0
         self._silent: set[int] = set()
@@ -89,6 +92,8 @@ class Requests(Stage):
             self.at(self.now + _NO_SUCH_ADDRESS_S, self._fail, (call, Failure.UNREACHABLE))
             return
         call.slot = slot
+        if self.introduction is not None and self._is_introduced(call):
+            return
         delay = self.network.delay(sender.slot, slot)
         if delay is None:
             self._expect_timeout(call)
@@ -97,6 +102,16 @@ class Requests(Stage):
             delay *= _NEW_CONNECTION_TAKES
         self._sequence += 1
         heappush(self._events, (self.now + delay, self._sequence, self._request_arrives, call))
+
+    def _is_introduced(self, call: Call) -> bool:
+        assert self.introduction is not None
+        known_by = self._at.get(call.addr)
+        answer = None if known_by is None else self.introduction.answer(call)
+        if answer is None:
+            return False
+        call.body = answer
+        self.at(self.now, self._answer_arrives, (call, known_by))
+        return True
 
     def _request_arrives(self, call: Call) -> None:
         sender, receiver = call.sender, self._at.get(call.addr)

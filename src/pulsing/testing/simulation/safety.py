@@ -46,31 +46,41 @@ def broken_by_change(
         old = UNKNOWN
     if told != old:
         return f"{process} says it believed {shown(told)} of {subject}, but that was {shown(old)}"
-    move = f"{process} moved {subject} from {shown(old)} to {shown(status)}"
+    why = _wrong_move(process, subject, old, status, incarnation)
+    if why is None and status >= _DEAD:
+        must_close = status == _DEAD and old <= _SUSPECT
+        why = _left_behind(process, subject, effects, must_close=must_close)
+    if why is None:
+        return None
+    return f"{process} moved {subject} from {shown(old)} to {shown(status)}{why}"
+
+
+def _wrong_move(
+    process: Process, subject: Process, old: int, status: int, incarnation: int
+) -> str | None:
     if status not in MOVES[old]:
-        return f"{move}, which no rule allows"
+        return ", which no rule allows"
+    if incarnation > subject.issued:
+        return f" at incarnation {incarnation}, but that one never went above {subject.issued}"
     if old != UNKNOWN:
         known = process.believed_incarnation[subject.serial]
         if incarnation < known:
-            return f"{move} and back from incarnation {known} to {incarnation}"
-        if old in {_DEAD, _LEFT} and status <= _SUSPECT and incarnation <= known:
-            return f"{move} without a higher incarnation than {known}"
-    if incarnation > subject.issued:
-        return (
-            f"{move} at incarnation {incarnation}, but {subject} never went above {subject.issued}"
-        )
-    if (
-        status == _DEAD
-        and old <= _SUSPECT
-        and not any(
-            type(each) is CloseLinks and each.node_id == subject.node_id for each in effects
-        )
+            return f" and back from incarnation {known} to {incarnation}"
+        if old >= _DEAD and status <= _SUSPECT and incarnation <= known:
+            return f" without a higher incarnation than {known}"
+    return None
+
+
+def _left_behind(
+    process: Process, subject: Process, effects: Sequence[Effect], *, must_close: bool
+) -> str | None:
+    if must_close and not any(
+        type(each) is CloseLinks and each.node_id == subject.node_id for each in effects
     ):
-        return f"{move}, but left its links open"
-    if status >= _DEAD:
-        for name in subject.names:
-            if any(each.node_id == subject.node_id for each in process.core.lookup(name)):
-                return f"{move}, but still finds {name!r} there"
+        return ", but left its links open"
+    for name in subject.names:
+        if any(each.node_id == subject.node_id for each in process.core.lookup(name)):
+            return f", but still finds {name!r} there"
     return None
 
 

@@ -20,6 +20,7 @@ from .observations import Departure
 from .simulation import Simulation
 
 Samples = dict[str, list[float]]
+_JOIN_BELOW: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,8 @@ class Setting:
         loss: the fraction of messages that are lost, each way.
         latency_s: the shortest and the longest way of a message.
         swim: settings of every node.
+        informed: nodes know each other from the start instead of joining; None: large clusters do,
+            because joining costs as much as there are pairs of nodes.
         rounds: how often an event is repeated, where one run holds several.
         make_core: for other cores than those of gossip.
         replay: the command that shows a violation again.
@@ -43,6 +46,7 @@ class Setting:
     loss: float = 0.0
     latency_s: tuple[float, float] = (0.0002, 0.002)
     swim: SwimSettings = field(default_factory=SwimSettings)
+    informed: bool | None = None
     rounds: int = 5
     make_core: CoreFactory = gossip_core
     replay: str = ""
@@ -55,7 +59,8 @@ class Setting:
         return simulation
 
     def starting(self) -> Simulation:
-        """A cluster whose nodes are about to start."""
+        """A cluster whose nodes are about to start, unless they know each other already."""
+        large = self.nodes >= _JOIN_BELOW
         return Simulation(
             self.nodes,
             seed=self.seed,
@@ -63,6 +68,7 @@ class Setting:
             latency_s=self.latency_s,
             loss=self.loss,
             start_over_s=self.nodes * 0.005,
+            informed=large if self.informed is None else self.informed,
             make_core=self.make_core,
             replay=self.replay,
         )
@@ -127,7 +133,7 @@ def join(setting: Setting) -> Samples:
 
 def join_at_once(setting: Setting) -> Samples:
     """All nodes start within a quarter of a second, or 5 ms each."""
-    simulation = setting.starting()
+    simulation = replace(setting, informed=False).starting()
     simulation.run_for(setting.nodes * 0.005)
     return {"all_know_s": [simulation.settle(within_s=120.0)]}
 
@@ -304,11 +310,17 @@ def chaos(setting: Setting, minutes: float = 10.0) -> Samples:
 
 def scheduled(setting: Setting, schedule: list[faults.Fault]) -> Samples:
     """The faults of a schedule; afterwards all must agree again."""
+    _, whole_s = play_out(setting, schedule)
+    return {"whole_s": [whole_s]}
+
+
+def play_out(setting: Setting, schedule: list[faults.Fault]) -> tuple[Simulation, float]:
+    """Play a schedule, make all well again; the world, and how long it took until all agreed."""
     simulation = setting.starting()
     faults.play(simulation, schedule)
     setting.pass_time(simulation, max((fault.at_s for fault in schedule), default=0.0) + 1)
     simulation.recover()
-    return {"whole_s": [simulation.settle(within_s=120.0)]}
+    return simulation, simulation.settle(within_s=120.0)
 
 
 SCENARIOS: Final[Mapping[str, Callable[[Setting], Samples]]] = {

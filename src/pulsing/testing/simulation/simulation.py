@@ -17,6 +17,7 @@ from pulsing.cluster.wire import ClusterCore
 
 from .cores import CoreFactory, address, gossip_core, seed_addresses
 from .history import History
+from .introduction import LASTS_S, Introduction
 from .network import Network
 from .observations import Observations
 from .process import Ended, Process
@@ -43,6 +44,7 @@ class Simulation:
         latency_s: the shortest and the longest way of a message.
         loss: the fraction of messages that are lost, each way.
         start_over_s: the nodes start within as long, in their order.
+        informed: they start together, and know each other at once.
         make_core: for other cores than those of gossip.
         replay: the command that runs the same again, for the message of a violation.
 
@@ -61,6 +63,7 @@ class Simulation:
         latency_s: tuple[float, float] = (0.0002, 0.002),
         loss: float = 0.0,
         start_over_s: float = 0.0,
+        informed: bool = False,
         make_core: CoreFactory = gossip_core,
         replay: str = "",
     ) -> None:
@@ -82,10 +85,12 @@ class Simulation:
         )
         for slot in range(nodes):
             self._slots.append(None)
-            if start_over_s > 0:
+            if start_over_s > 0 and not informed:
                 self.world.at(start_over_s * slot / nodes, self._start_late, slot)
             else:
                 self._start(slot)
+        if informed:
+            self._introduce()
 
     # --- what is known
 
@@ -332,6 +337,12 @@ class Simulation:
         info = NodeInfo(node_id, address(slot), f"node-{node_id[:8]}")
         core = self._make_core(info, self.settings, _child(self.dice))
         self._slots[slot] = self.world.start(slot, core)
+
+    def _introduce(self) -> None:
+        everybody = [process.core.info for process in self.observed.processes]
+        self.world.introduction = Introduction(everybody, self.settings.max_message_bytes)
+        self.world.run_until(LASTS_S)
+        self.world.introduction = None
 
     def _start_late(self, slot: int) -> None:
         if self._slots[slot] is None:
