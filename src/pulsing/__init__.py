@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from pulsing.actor.call import Call, StreamCall, Tell
     from pulsing.actor.context import ActorContext, current
+    from pulsing.actor.dead_letters import DeadLetter, LetterReason
     from pulsing.actor.deadline import deadline
     from pulsing.actor.declare import method
     from pulsing.actor.handles import MethodHandle, StreamHandle
@@ -100,6 +101,7 @@ _EXPORTS = {
     ),
     "pulsing.actor.call": ("Call", "StreamCall", "Tell"),
     "pulsing.actor.context": ("ActorContext", "current"),
+    "pulsing.actor.dead_letters": ("DeadLetter", "LetterReason"),
     "pulsing.actor.deadline": ("deadline",),
     "pulsing.actor.declare": ("method",),
     "pulsing.actor.handles": ("MethodHandle", "StreamHandle"),
@@ -166,9 +168,11 @@ __all__ = [
     "BehaviorContext",
     "Call",
     "ConnectionLost",
+    "DeadLetter",
     "DeadlineExceeded",
     "Delivery",
     "LeastInFlight",
+    "LetterReason",
     "LocalFirst",
     "MailboxFull",
     "Member",

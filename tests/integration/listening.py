@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,6 +35,7 @@ class FakeNode:
     uptime_s: float = 12.3456
     node_name: str = "n1"
     members: dict[str, int] = field(default_factory=lambda: {"Alive": 1})
+    messages: Mapping[str, int] = field(default_factory=dict[str, int])
     last_stall: dict[str, object] | None = None
 
 

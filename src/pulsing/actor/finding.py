@@ -212,17 +212,18 @@ def arrived(
 
 
 async def stop_elsewhere(
-    system: ActorSystem, actor: str | ActorId | Reference, grace_s: float
+    system: ActorSystem, actor: str | ActorId | Reference, grace_s: float | None
 ) -> None:
-    """Stop an actor that is not of this node; see `ActorSystem.stop`."""
-    host_port, target = _whereabouts(system, actor)
+    """Stop an actor that is not of this node; see `ActorSystem.stop`. Without a grace: kill it."""
+    host_port, target = whereabouts(system, actor)
     steward = system.remote_target(host_port, NODE_ACTOR)
     # No timeout: its code may take as long to leave as it does here.
-    call: Call[Any] = Call(steward, "stop", [target, grace_s], None)
+    order, args = ("kill", [target]) if grace_s is None else ("stop", [target, grace_s])
+    call: Call[Any] = Call(steward, order, args, None)
     await call.with_timeout(None)
 
 
-def _whereabouts(system: ActorSystem, actor: str | ActorId | Reference) -> tuple[str, str]:
+def whereabouts(system: ActorSystem, actor: str | ActorId | Reference) -> tuple[str, str]:
     """Address of the node, and what to call the actor there."""
     if isinstance(actor, Reference):
         place = place_of(actor)
@@ -249,6 +250,6 @@ def _whereabouts(system: ActorSystem, actor: str | ActorId | Reference) -> tuple
     if len(found) > 1:
         known = [system.cluster.member(each.node_id) for each in found]
         forms = ", ".join(f"{name}@{each.info.name}" for each in known if each is not None)
-        raise PulsingRuntimeError(f"{len(found)} nodes have an actor {name!r}; stop one of {forms}")
+        raise PulsingRuntimeError(f"{len(found)} nodes have an actor {name!r}; say which: {forms}")
     one = ActorAddress(node=found[0].node_id, local=found[0].local)
     return addr_of(system, one), one.target

@@ -148,13 +148,15 @@ class Stopping:
 
     Attributes:
         ended: done once the actor has stopped.
+        is_kill: ``on_stop`` is not to run.
     """
 
-    __slots__ = ("_children_grace", "_grace", "_idle", "ended")
+    __slots__ = ("_children_grace", "_grace", "_idle", "ended", "is_kill")
 
     def __init__(self, cell: Cell, grace_s: float) -> None:
         dispatcher = cell.dispatcher
         self.ended: asyncio.Future[None] = dispatcher.loop.create_future()
+        self.is_kill = False
         self._idle: asyncio.Future[None] | None = None
         self._grace = self._children_grace = grace_s
         if cell.state is CellState.STOPPED:
@@ -203,7 +205,7 @@ class Stopping:
                 )  # fmt: skip
             if cell.children:
                 await cell.stop_children(self._children_grace)
-            if ran and cell.is_idle():
+            if ran and not self.is_kill and cell.is_idle():
                 await self._run_on_stop(cell)
         finally:
             cell.advance(CellEvent.ENDED)

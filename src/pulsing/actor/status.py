@@ -69,6 +69,20 @@ class SystemStatus:
         return dict(Counter(each.shown_status for each in cluster.members()))
 
     @property
+    def messages(self) -> dict[str, int]:
+        """What happened to messages since the start, by kind; see `Counters` and `LetterReason`."""
+        dispatcher = self._system.dispatcher
+        counters = dispatcher.counters
+        letters = dispatcher.dead_letters
+        return {
+            "expired": counters.expired,
+            "raised": counters.raised,
+            "lost_tells": counters.lost_tells,
+            "dead_letters": letters.count,
+            **{f"dead_{reason.value}": number for reason, number in letters.by_reason.items()},
+        }
+
+    @property
     def last_stall(self) -> dict[str, object] | None:
         """When its loop stood still last, for how long, and what held it."""
         cluster = self._system.cluster

@@ -20,6 +20,10 @@ from pulsing.config import SystemConfig
 from pulsing.ids import ActorId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pulsing.actor.cell import Cell
+    from pulsing.actor.dead_letters import DeadLetter, DeadLetterFeed
     from pulsing.actor.place import Place
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.remote import Actor, ActorClass
@@ -31,6 +35,14 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _STOP_BATCH = 1000
+
+
+async def _ended(cell: Cell, ended: asyncio.Future[None]) -> None:
+    """Wait for the end of an actor, unless it is its own code that waits."""
+    scope = SCOPE.get()
+    if scope is None or scope.cell is not cell:
+        await asyncio.shield(ended)
+
 
 travel.register_all()
 
@@ -195,8 +207,10 @@ class ActorSystem(SpawningHost):
     async def stop(self, actor: str | ActorId | Reference, *, grace_s: float = 0.0) -> None:
         """Stop an actor, of this node or another, and wait until ``on_stop`` has run.
 
-        Its name is free at once. Called by the actor itself, it does not wait. A name alone means
-        the actor of this node; if it has none, the only one of the cluster.
+        What waits in its mailbox when the grace is over is refused: asks fail with `ActorStopped`,
+        tells are dead letters. Its name is free at once. Called by the actor itself, it does not
+        wait. A name alone means the actor of this node; if it has none, the only one of the
+        cluster.
 
         Args:
             actor: its name, ``name@node``, address, id, reference or proxy.
@@ -213,10 +227,49 @@ class ActorSystem(SpawningHost):
         if cell is None:
             await stop_elsewhere(self, actor, grace_s)
             return
-        ended = cell.stop(grace_s=grace_s)
-        scope = SCOPE.get()
-        if scope is None or scope.cell is not cell:
-            await asyncio.shield(ended)
+        await _ended(cell, cell.stop(grace_s=grace_s))
+
+    async def kill(self, actor: str | ActorId | Reference) -> None:
+        """End an actor now, of this node or another: cancel what runs, and run no ``on_stop``.
+
+        What waits in its mailbox is refused, as by `stop`. A ``def`` that runs in a worker thread
+        cannot be interrupted; its result is thrown away. Watchers hear `ExitReason.KILLED`, and no
+        policy restarts it.
+
+        Args:
+            actor: see `stop`.
+
+        Raises:
+            ActorNotFound: as `stop`, as all others.
+            NodeUnreachable: likewise.
+            PulsingRuntimeError: likewise.
+        """
+        cell = self._cell_here(actor)
+        if cell is None:
+            await stop_elsewhere(self, actor, None)
+        else:
+            await _ended(cell, cell.kill())
+
+    # --- what nobody got
+
+    def on_dead_letter(self, callback: Callable[[DeadLetter], object]) -> Callable[[], None]:
+        """Call back with every dead letter that this node notices, on the system's loop.
+
+        Args:
+            callback: must not block. What it raises is logged.
+
+        Returns:
+            What ends it.
+        """
+        return self.dispatcher.dead_letters.subscribe(callback)
+
+    def dead_letters(self) -> DeadLetterFeed:
+        """Dead letters from now on: ``async for letter in system.dead_letters():``.
+
+        At most 1024 wait for their reader; a slower one misses the oldest, never the newest. The
+        loop ends when the node is shut down.
+        """
+        return self.dispatcher.dead_letters.feed()
 
     async def drain(self, timeout_s: float) -> bool:
         """Start no more actors, take no more calls of peers, and finish what is under way.

@@ -71,6 +71,11 @@ class NodeStatus(Protocol):
         ...
 
     @property
+    def messages(self) -> Mapping[str, int]:
+        """What happened to messages since the start, by kind: numbers that only grow."""
+        ...
+
+    @property
     def last_stall(self) -> Mapping[str, object] | None:
         """When its loop stood still last, for how long, and what held it: ``stack`` and others."""
         ...
@@ -150,6 +155,7 @@ class Gateway:
             "uptime_s": round(node.uptime_s, 3),
             "members": sum(members.get(status, 0) for status in _PRESENT),
             "members_by_status": dict(members),
+            "messages": dict(node.messages),
             "last_stall": stall,
         }
 

@@ -16,6 +16,10 @@ from pulsing.errors import Delivery, MailboxFull
         (OnFull.WAIT, False, 8, Admission.REJECT),
         (OnFull.REJECT, True, 0, Admission.REJECT),
         (OnFull.REJECT, False, 0, Admission.REJECT),
+        (OnFull.DROP_OLDEST, True, 0, Admission.DROP_OLDEST),
+        (OnFull.DROP_OLDEST, False, 9, Admission.DROP_OLDEST),
+        (OnFull.DROP_NEWEST, True, 0, Admission.DROP_NEWEST),
+        (OnFull.DROP_NEWEST, False, 9, Admission.DROP_NEWEST),
     ],
 )
 def test_the_policy_is_a_table(on_full, patient, parked, expected):

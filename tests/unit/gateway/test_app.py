@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ class Node:
     uptime_s: float = 1.23456
     node_name: str = "n1"
     members: dict[str, int] = field(default_factory=lambda: {"Alive": 2, "Busy": 1, "Dead": 4})
+    messages: Mapping[str, int] = field(default_factory=lambda: {"expired": 2})
     last_stall: dict[str, object] | None = None
 
 
@@ -95,6 +97,7 @@ async def test_health_tells_who_the_node_is() -> None:
         "name": "n1",
         "members": 3,
         "members_by_status": {"Alive": 2, "Busy": 1, "Dead": 4},
+        "messages": {"expired": 2},
         "last_stall": None,
     }
 
