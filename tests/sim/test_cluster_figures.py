@@ -13,7 +13,7 @@ from statistics import median
 
 import pytest
 
-from pulsing.testing.simulation import scenarios
+from pulsing.testing.simulation import Simulation, scenarios
 from pulsing.testing.simulation.scenarios import Setting, without_lifeguard
 
 at_50 = partial(Setting, nodes=50, seed=11, rounds=3)
@@ -46,6 +46,17 @@ def test_a_goodbye_is_known_to_all_within_300_ms() -> None:
 
 def test_one_more_node_is_known_to_all_at_once() -> None:
     assert median(scenarios.join(Setting(nodes=5, seed=11))["all_know_s"]) <= 0.4
+
+
+def test_a_newcomer_does_not_tell_the_cluster_what_the_cluster_told_it() -> None:
+    simulation = Simulation(100, seed=11, informed=True)
+    simulation.run_for(5)
+    newcomer = simulation.process(simulation.add())
+    assert newcomer is not None
+    simulation.settle()
+    simulation.run_for(5)
+    assert len(newcomer.core.members) == 101
+    assert newcomer.bytes_sent < 5_000  # its table alone, passed on twelve times, has 60,000 bytes
 
 
 def test_fifty_nodes_that_start_together_know_each_other_soon_after_the_last() -> None:

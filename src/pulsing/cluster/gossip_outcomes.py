@@ -9,6 +9,7 @@ from pulsing.errors import WireError
 
 from .effects import SendRequest
 from .gossip_parts import Parts
+from .members import MemberStatus
 from .message_codec import decode, encode
 from .messages import NO_NEWS, Ack, Nack, News, NotMe
 from .outbox import Ask, Purpose
@@ -94,8 +95,13 @@ class Outcomes:
         parts = self._parts
         step = parts.joining.answered(ask.addr, peer_id, answer, now)
         parts.out.effects += step.effects
+        was_alone = not parts.table.alive_others()
         wrong = parts.learn_table(step.claims, peer_id, now)
         parts.correct(peer_id, wrong)
+        if was_alone:  # then all of it is news to this node only
+            for claim in step.claims:
+                if claim.status is MemberStatus.ALIVE and claim.node_id != parts.own_id:
+                    parts.news.drop_member(claim.node_id)
         if step.joined:
             parts.sync.hurry(now, peer_id)
             parts.announce_names()
