@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +46,29 @@ async def get_livez(port: int) -> bytes:
 
 async def no_more_descriptors_than(number: int) -> None:
     await until(lambda: descriptors() <= number)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_arrives_while_the_listener_closes_is_closed(turns: int) -> None:
+    before = 0
+    for number in range(5):
+        if number == 1:  # what a loop keeps from its first socket on is there now
+            before = descriptors()
+        listener = Listener("127.0.0.1", 0, make_peer_protocol=PlainPeer, app=Gateway(FakeNode()))
+        await listener.start()
+        await asyncio.sleep(0)
+        client = socket.create_connection(("127.0.0.1", listener.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await listener.close()
+            gc.collect()
+        assert caught == []
+        with contextlib.closing(client), contextlib.suppress(ConnectionResetError):
+            client.settimeout(5)
+            assert client.recv(1) == b""
+    await no_more_descriptors_than(before)
 
 
 # --- peers -------------------------------------------------------------------------------------

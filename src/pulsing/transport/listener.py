@@ -26,7 +26,7 @@ from .reception import (
     Reception,
 )
 from .sniffing import Arrival
-from .sockets import EXHAUSTED, SpareDescriptor, address_text
+from .sockets import EXHAUSTED, ListeningSocket, SpareDescriptor, address_text
 from .wiring import SystemSockets, Wiring
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ class Listener:
                     self._accept_failed(listening, spare, error)
                     await asyncio.sleep(_PAUSE_S)
                 continue
+            if isinstance(listening, ListeningSocket):
+                listening.unclaimed = None
             self._welcome(sock, address_text(address))
             burst += 1
             if burst % _BURST == 0:

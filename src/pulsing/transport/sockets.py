@@ -22,6 +22,29 @@ _TCP_THIN_LINEAR_TIMEOUTS: Final = 16  # linux/tcp.h; the standard library has n
 _MAPPED_IPV4: Final = "::ffff:"
 
 
+class ListeningSocket(socket.socket):
+    """Knows the connection it accepted last, until its taker has claimed it.
+
+    A task that is cancelled while ``loop.sock_accept`` hands it a connection never sees it; whoever
+    cancelled the task can close it here.
+    """
+
+    unclaimed: socket.socket | None = None
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See `socket.socket.accept`."""
+        sock, address = super().accept()
+        self.unclaimed = sock
+        return sock, address
+
+    def close(self) -> None:
+        """Close it, and a connection that nobody claimed."""
+        if self.unclaimed is not None:
+            self.unclaimed.close()
+            self.unclaimed = None
+        super().close()
+
+
 async def open_listening_sockets(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Listen on every address of ``host``, all with the same port.
 
@@ -78,7 +101,7 @@ def _bind_all(
 
 
 def _bind(family: int, address: Any, port: int, backlog: int, *, dual_stack: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = ListeningSocket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         if os.name == "posix":
