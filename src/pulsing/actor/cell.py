@@ -46,6 +46,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         stash: messages that its code has put aside, or None.
         active: messages that wait inside its code.
         exclusive: its code runs in a worker thread; nothing else of it may run.
+        traps_exits: the end of an actor that it is linked to is an event, not its own end.
         withdrawn: messages in the mailbox that need not be handled any more.
         job: what runs in the worker thread.
         gated: what waits for that to end, or None.
@@ -76,6 +77,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         "state",
         "stopping",
         "table",
+        "traps_exits",
         "turn",
         "withdrawn",
     )
@@ -94,6 +96,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         self.parent = None
         self._children = None
         self._signals = None
+        self.traps_exits = False
         self.instance = instance
         self.table = table
         self.actor_id = actor_id

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pulsing import clock
+from pulsing.actor.beside import sender_of
 from pulsing.actor.deadline import SCOPE
+from pulsing.actor.kinship import KinshipContext
 from pulsing.actor.scheduling import SchedulingContext
 from pulsing.errors import PulsingRuntimeError
 
@@ -24,7 +26,7 @@ class Host(Protocol):
         ...
 
 
-class ActorContext(SchedulingContext):
+class ActorContext(SchedulingContext, KinshipContext):
     """The actor and the message for which the current code runs."""
 
     __slots__ = ("_invocation",)
@@ -59,8 +61,12 @@ class ActorContext(SchedulingContext):
     @property
     def sender(self) -> Any:
         """A reference to the actor that sent the message, or None: it came from outside actors."""
-        sender: Any = self._invocation.sender if self._invocation is not None else None
-        return None if sender is None else self._cell.dispatcher.host.reference(sender)
+        invocation = self._invocation
+        if invocation is None:
+            return None
+        if invocation.sender is not None:
+            return self._cell.dispatcher.host.reference(cast("Cell", invocation.sender))
+        return sender_of(invocation, self.system)
 
     @property
     def deadline(self) -> float | None:

@@ -1,7 +1,7 @@
 """The actors of one node, by number and by name.
 
 Names are reserved before an actor is made, so that of two spawns at once one fails early, and are
-free again the moment an actor is asked to stop.
+free again the moment an actor is asked to stop. An actor can have names beside its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pulsing.errors import NameTaken, PulsingRuntimeError
+from pulsing.actor.lifecycle import CellState
+from pulsing.errors import ActorNotFound, NameTaken, PulsingRuntimeError
 from pulsing.ids import ActorId, canonical_name, generated_name
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Directory:
         self._last = 0
         self._cells: dict[int, Cell] = {}
         self._names: dict[str, Cell | None] = {}
+        self._more_names: dict[Cell, dict[str, None]] = {}
         self._public: set[str] = set()
         self._announced: set[str] = set()
         self._bulletin: Bulletin | None = None
@@ -63,14 +65,17 @@ class Directory:
         else:
             full = canonical_name(name)
             if full in self._names:
-                holder = self._names[full]
-                who = f"as {holder.actor_id}" if holder is not None else "and is being started"
-                raise NameTaken(
-                    f"an actor named {full!r} already exists on this node ({who}); stop it first, "
-                    "or choose another name"
-                )
+                raise self._taken(full)
         self._names[full] = None
         return full
+
+    def _taken(self, name: str) -> NameTaken:
+        holder = self._names[name]
+        who = f"as {holder.actor_id}" if holder is not None else "and is being started"
+        return NameTaken(
+            f"an actor named {name!r} already exists on this node ({who}); stop it first, "
+            "or choose another name"
+        )
 
     def release(self, name: str) -> None:
         """Give a reserved name back: the actor did not come to be."""
@@ -90,21 +95,57 @@ class Directory:
         self._names[name] = cell
         if public:
             self._public.add(name)
+        self._wake(name, cell)
+
+    def _wake(self, name: str, cell: Cell) -> None:
         for waiter in self._waiting.pop(name, ()):
             if not waiter.done():
                 waiter.set_result(cell)
 
+    def register(self, cell: Cell, name: str) -> None:
+        """Let an actor be found by a canonical name, here and on other nodes.
+
+        Raises:
+            NameTaken: another actor has it, or is just being started with it.
+            ActorNotFound: the actor was asked to stop.
+        """
+        if self._cells.get(cell.actor_id.local) is not cell:
+            raise ActorNotFound(f"actor {cell.label} has stopped; it cannot be registered")
+        if name in self._names and self._names[name] is not cell:
+            raise self._taken(name)
+        self._names[name] = cell
+        if name != cell.name:
+            self._more_names.setdefault(cell, {})[name] = None
+        self._public.add(name)
+        self._wake(name, cell)
+        if cell.state is not CellState.STARTING:
+            self.announce(cell)
+
+    def unregister(self, name: str) -> bool:
+        """Let nobody be found by a canonical name; False when nobody was."""
+        cell = self._names.get(name)
+        if cell is None:
+            return False
+        del self._names[name]
+        self._more_names.get(cell, {}).pop(name, None)
+        self._public.discard(name)
+        if name in self._announced:
+            self._announced.discard(name)
+            if self._bulletin is not None:
+                self._bulletin.unregister(name)
+        return True
+
     def remove(self, cell: Cell) -> None:
         """Make an actor unfindable and free its name, at once."""
         self._cells.pop(cell.actor_id.local, None)
-        name = cell.name
-        if name is not None and self._names.get(name) is cell:
-            del self._names[name]
-            self._public.discard(name)
-            if name in self._announced:
-                self._announced.discard(name)
-                if self._bulletin is not None:
-                    self._bulletin.unregister(name)
+        for name in self._names_of(cell):
+            if self._names.get(name) is cell:
+                self.unregister(name)
+        self._more_names.pop(cell, None)
+
+    def _names_of(self, cell: Cell) -> tuple[str, ...]:
+        more = self._more_names.get(cell, ())
+        return (cell.name, *more) if cell.name is not None else tuple(more)
 
     # --- other nodes
 
@@ -123,11 +164,12 @@ class Directory:
 
     def announce(self, cell: Cell) -> None:
         """An actor has started: other nodes may hear of it, if it is public and still there."""
-        name = cell.name
-        if name in self._public and self._names.get(name) is cell:
-            self._announced.add(name)
-            if self._bulletin is not None:
-                self._bulletin.register(name, cell.actor_id.local, cell.table.owner.__name__)
+        for name in self._names_of(cell):
+            known = name in self._announced or name not in self._public
+            if not known and self._names.get(name) is cell:
+                self._announced.add(name)
+                if self._bulletin is not None:
+                    self._bulletin.register(name, cell.actor_id.local, cell.table.owner.__name__)
 
     def withdraw(self) -> None:
         """Take back what others were told; the actors live on."""
@@ -192,6 +234,7 @@ class Directory:
         self._waiting.clear()
         self._cells.clear()
         self._names.clear()
+        self._more_names.clear()
         self._public.clear()
         self._announced.clear()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pulsing import clock
+from pulsing.actor.beside import meta_of
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.remote_items import RemoteItems
@@ -133,14 +134,17 @@ class RemoteTarget:
             timeout_ms = None if timeout is None else int(timeout * 1000)
         now = clock.monotonic()
         deadline = None if timeout is None else now + timeout
+        meta: dict[str, Any] | None = None
         scope = SCOPE.get()
         if scope is not None:
             inherited = scope.deadline
             if inherited is not None and (deadline is None or inherited < deadline):
                 deadline = inherited
                 timeout_ms = max(0, int((inherited - now) * 1000))
+            if scope.cell is not None:
+                meta = meta_of(scope.cell)
         reply = RemoteReply(self, call.method, deadline)
-        self._send(reply, block, [timeout_ms, call.kwargs or None, None, *call.args])
+        self._send(reply, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return reply
 
     def start_items(self, call: Call[Any]) -> RemoteItems:
@@ -159,7 +163,9 @@ class RemoteTarget:
         request = ItemsRequest(self, call.method, deadline)
         items = RemoteItems(dispatcher, request.source, request.leave)
         block = self._block("ask", call.method, call.buffer)
-        self._send(request, block, [timeout_ms, call.kwargs or None, None, *call.args])
+        cell = scope.cell if scope is not None else None
+        meta = None if cell is None else meta_of(cell)
+        self._send(request, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return items
 
     def tell(self, method: str, args: Sequence[Any], kwargs: dict[str, Any] | None) -> RemoteTell:
@@ -175,7 +181,10 @@ class RemoteTarget:
             message.sender = scope.cell
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
-        envelope = [None, kwargs or None, None, *args]
+        scope = SCOPE.get()
+        cell = scope.cell if scope is not None else None
+        meta = None if cell is None else meta_of(cell)
+        envelope = [None, kwargs or None, meta, *args]
         if _get_running_loop() is dispatcher.loop:
             self._send(message, block, envelope)
         else:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor.api import default_system
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pulsing.actor.behaviors import Behavior
+    from pulsing.actor.exits import Terminated
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
     from pulsing.actor.place import Reference
@@ -168,3 +171,28 @@ def mount(
 def unmount(name: str, *, system: ActorSystem | None = None) -> None:
     """Stop an actor by name, from synchronous code of any thread. See `ActorSystem.unmount`."""
     (system or default_system()).unmount(name)
+
+
+def watch(actor: Reference, *, system: ActorSystem | None = None) -> asyncio.Future[Terminated]:
+    """Wait for the end of an actor: ``event = await pul.watch(ref)``; see `ActorSystem.watch`.
+
+    Inside an actor ``pul.current().watch(ref)`` lets the actor hear of it as of a message.
+    """
+    return (system or default_system()).watch(actor)
+
+
+async def register(
+    actor: Reference, name: str | None = None, *, system: ActorSystem | None = None
+) -> None:
+    """Make an actor known to the cluster by a name; see `ActorSystem.register`."""
+    await (system or default_system()).register(actor, name)
+
+
+async def whereis(name: str, *, system: ActorSystem | None = None) -> ActorRef | None:
+    """A reference to the actor that has a name now, or None; see `ActorSystem.whereis`."""
+    return await (system or default_system()).whereis(name)
+
+
+async def unregister(name: str, *, system: ActorSystem | None = None) -> None:
+    """Take a name from an actor, which lives on; see `ActorSystem.unregister`."""
+    await (system or default_system()).unregister(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pulsing.actor.behaving import actor_class
 from pulsing.actor.behaviors import Behavior, is_behavior
-from pulsing.actor.clustering import ClusteredHost
+from pulsing.actor.naming import NamingHost
 from pulsing.actor.options import ActorOptions
 from pulsing.actor.place import place_of
 from pulsing.actor.remote import options_of
@@ -29,7 +29,7 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 
-class SpawningHost(ClusteredHost):
+class SpawningHost(NamingHost):
     """A node that starts actors."""
 
     @overload

@@ -1,11 +1,14 @@
 """The actor that every node has, ``system/node``: what other nodes ask of the node itself.
 
-It starts and stops actors for them. It is in no list, and its name is in no registry. What it may
-start is what the program that runs the node has made an actor class and imported, nothing else.
+It starts and stops actors for them, gives them names, and tells who has ended. It is in no list,
+and its name is in no registry. What it may start is what the program that runs the node has made
+an actor class and imported, nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor import lifecycle
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 NODE_ACTOR: Final = "system/node"
 """The target of requests to the node itself."""
+_MAX_AT_ONCE: Final = 100_000
+"""Requests it works on at a time; each node that watches actors here is one of them."""
 _LOCAL: Final = 0
 """Its number; actors that are spawned have higher ones."""
 
@@ -82,10 +87,72 @@ class Steward:
         Raises:
             ActorNotFound: no such actor here.
         """
+        await self._system.stop(self._cell(target).actor_id, grace_s=grace_s)
+
+    async def kill(self, target: str) -> None:
+        """End an actor of this node now. See `stop`, and `ActorSystem.kill`."""
+        await self._system.kill(self._cell(target).actor_id)
+
+    def _cell(self, target: str) -> Cell:
         cell = self._system.find_cell(target)
         if cell is None or isinstance(cell.instance, Steward):
             raise ActorNotFound(f"no actor {target!r} on node {self._system.node_name}")
-        await self._system.stop(cell.actor_id, grace_s=grace_s)
+        return cell
+
+    # --- who watches actors of this node
+
+    async def watched(
+        self, ours: str, theirs: str, addr: str | None
+    ) -> AsyncGenerator[int | list[list[Any]], None]:
+        """A watch session of another node; see `pulsing.actor.watch_server`.
+
+        Args:
+            ours: the id of the node that is meant; nothing follows when that is not this one.
+            theirs: the id of the node that watches.
+            addr: where that listens, or None.
+        """
+        if ours == self._system.node_id:
+            async with aclosing(self._system.watched_side.serve(theirs, addr)) as told:
+                async for each in told:
+                    yield each
+
+    async def watch_orders(
+        self,
+        session: int,
+        watch: list[int],
+        again: list[int],
+        drop: list[int],
+        link: list[tuple[int, int]],
+        unlink: list[tuple[int, int]],
+    ) -> list[list[Any]]:
+        """Watch and link actors for another node; gives those that are gone already."""
+        return self._system.watched_side.order(session, watch, again, drop, link, unlink)
+
+    # --- names
+
+    async def register(self, target: str, name: str | None) -> str:
+        """Register an actor of this node by a name; gives its canonical form.
+
+        Args:
+            target: as for `stop`.
+            name: see `ActorSystem.register`.
+
+        Raises:
+            ActorNotFound: no such actor here.
+            NameTaken: another actor of this node has the name.
+        """
+        cell = self._system.find_cell(target)
+        if cell is None or isinstance(cell.instance, Steward):
+            raise ActorNotFound(f"no actor {target!r} on node {self._system.node_name}")
+        return self._system.register_here(cell, name)
+
+    async def unregister(self, name: str) -> None:
+        """Take a name from an actor of this node.
+
+        Raises:
+            ActorNotFound: no actor here has it.
+        """
+        self._system.unregister_here(name)
 
     def _actor_class(self, class_name: str) -> type[Any]:
         found = find_class(class_name)
@@ -137,7 +204,7 @@ def steward_cell(system: ActorSystem) -> Cell:
         MethodTable.of(Steward, Executor.THREAD),
         actor_id=ActorId(system.node_id, _LOCAL),
         name=NODE_ACTOR,
-        options=CellOptions(),
+        options=CellOptions(max_concurrency=_MAX_AT_ONCE),
         dispatcher=system.dispatcher,
     )
     cell.advance(lifecycle.CellEvent.STARTED)

@@ -284,6 +284,7 @@ class ActorSystem(SpawningHost):
             self._state = SystemState.DRAINING
         give_up_at = self.loop.time() + timeout_s
         await self._leave_cluster()
+        await self._end_watch_sessions()
         await self._drain_network(max(0.0, give_up_at - self.loop.time()))
         pause_s = 0.001
         while not all(cell.is_idle() for cell in self._directory):
@@ -314,6 +315,8 @@ class ActorSystem(SpawningHost):
                 *(cell.stop() for cell in cells[begin : begin + _STOP_BATCH]),
                 return_exceptions=True,
             )
+        await self._end_watch_sessions()
+        self._end_watching()
         await self._stop_steward()
         self._metadata.clear()
         await self._close_cluster()
