@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable
+from typing import Any
 
 from pulsing.addresses import join_host_port, split_host_port
 
@@ -53,7 +55,8 @@ class Relay:
         self.dice = random.Random(seed)  # noqa: S311 - not a secret
         self.loop = asyncio.get_running_loop()
         self._target: asyncio.Future[str] = self.loop.create_future()
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._connections: dict[RelayedConnection, None] = {}
 
     @property
@@ -70,7 +73,7 @@ class Relay:
     @property
     def is_listening(self) -> bool:
         """Whether who dials is let in."""
-        return self._server is not None
+        return self._listening is not None
 
     @property
     def open_connections(self) -> int:
@@ -84,17 +87,34 @@ class Relay:
             ``HOST:PORT`` with the port that was picked.
         """
         host, port = split_host_port(self.addr or addr)
-        make = lambda: RelayedConnection(self).client  # noqa: E731 - one line says it
-        self._server = await self.loop.create_server(make, host, port)
-        bound = self._server.sockets[0].getsockname()[1]
-        self.addr = join_host_port(host, bound)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+        listening.setblocking(False)
+        self.loop.add_reader(listening, self._accept, listening)
+        self._listening = listening
+        self.addr = join_host_port(host, listening.getsockname()[1])
         return self.addr
+
+    def _accept(self, listening: socket.socket) -> None:
+        # Not loop.create_server: its servers forget what they have just accepted when they close.
+        while True:
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            task = self.loop.create_task(
+                self.loop.connect_accepted_socket(lambda: RelayedConnection(self).client, accepted),
+                name="pulsing-relay",
+            )
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
     def refuse(self) -> None:
         """Listen no more: the operating system refuses who dials, as for a process that died."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listening is not None:
+            self.loop.remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
 
     def forget_target(self) -> None:
         """Let new connections wait for the next `target`."""
@@ -123,6 +143,8 @@ class Relay:
     async def close(self) -> None:
         """Stop listening, and end every connection."""
         self.refuse()
+        if self._accepting:
+            await asyncio.wait(self._accepting)
         self._target.cancel()  # who waits for it
         connections = list(self._connections)
         for each in connections:

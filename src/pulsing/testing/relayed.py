@@ -259,6 +259,8 @@ class _Flow:
 
     def _give(self, sink: asyncio.Transport, data: bytes) -> None:
         self._relay.passed[self._direction] += len(data)
+        if sink.is_closing():
+            return
         if data:
             sink.write(data)
             return
