@@ -47,7 +47,7 @@ ALIVE, SUSPECT, DEAD, LEFT = MemberStatus
 ME = 0
 T = TypeVar("T")
 Outcome = Any
-"""What a peer answers, or a `Failure`; None: nothing, ever."""
+"""What a peer answers, or who answers instead and what, or a `Failure`; None: nothing, ever."""
 
 
 def id_of(number: int) -> str:
@@ -56,6 +56,11 @@ def id_of(number: int) -> str:
 
 def addr_of(number: int) -> str:
     return f"10.0.0.{number + 1}:7000"
+
+
+def number_at(addr: str) -> int:
+    last = addr.rpartition(":")[0].rpartition(".")[2]
+    return int(last) - 1 if last.isdigit() else -1
 
 
 def info_of(number: int, **changes: Any) -> NodeInfo:
@@ -182,7 +187,7 @@ class World:
 
     def _sent(self, effect: SendRequest) -> None:
         message: Any = decode(effect.body)
-        number = int(effect.addr.split(":")[0].rpartition(".")[2]) - 1
+        number = number_at(effect.addr)
         self.asked.append((self.now, number, message))
         outcome = self.does.get(number, usual)(message)
         if outcome is None:
@@ -195,7 +200,7 @@ class World:
                 return
         else:
             answered_by = number
-            if isinstance(outcome, tuple) and isinstance(outcome[0], int):
+            if type(outcome) is tuple:
                 answered_by, outcome = outcome
             stimulus = AnswerReceived(effect.exchange, id_of(answered_by), encode(outcome))
         self._soon.append(stimulus)
