@@ -34,12 +34,24 @@ if TYPE_CHECKING:
     from pulsing.actor.dead_letters import DeadLetter, LetterReason
     from pulsing.actor.deadline import deadline
     from pulsing.actor.declare import method
+    from pulsing.actor.exit_reason import ExitReason
+    from pulsing.actor.exits import Terminated
     from pulsing.actor.handles import MethodHandle, StreamHandle
     from pulsing.actor.message import Message, StreamMessage, StreamWriter
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, remote
-    from pulsing.actor.shortcuts import mount, refer, resolve, spawn, unmount
+    from pulsing.actor.shortcuts import (
+        mount,
+        refer,
+        register,
+        resolve,
+        spawn,
+        unmount,
+        unregister,
+        watch,
+        whereis,
+    )
     from pulsing.actor.system import ActorSystem
     from pulsing.actor.timers import Timer
     from pulsing.actor.typed_refs import TypedRef
@@ -104,12 +116,24 @@ _EXPORTS = {
     "pulsing.actor.dead_letters": ("DeadLetter", "LetterReason"),
     "pulsing.actor.deadline": ("deadline",),
     "pulsing.actor.declare": ("method",),
+    "pulsing.actor.exit_reason": ("ExitReason",),
+    "pulsing.actor.exits": ("Terminated",),
     "pulsing.actor.handles": ("MethodHandle", "StreamHandle"),
     "pulsing.actor.message": ("Message", "StreamMessage", "StreamWriter"),
     "pulsing.actor.proxy": ("ActorProxy",),
     "pulsing.actor.refs": ("ActorRef",),
     "pulsing.actor.remote": ("Actor", "remote"),
-    "pulsing.actor.shortcuts": ("mount", "refer", "resolve", "spawn", "unmount"),
+    "pulsing.actor.shortcuts": (
+        "mount",
+        "refer",
+        "register",
+        "resolve",
+        "spawn",
+        "unmount",
+        "unregister",
+        "watch",
+        "whereis",
+    ),
     "pulsing.actor.system": ("ActorSystem",),
     "pulsing.actor.timers": ("Timer",),
     "pulsing.actor.typed_refs": ("TypedRef",),
@@ -171,6 +195,7 @@ __all__ = [
     "DeadLetter",
     "DeadlineExceeded",
     "Delivery",
+    "ExitReason",
     "LeastInFlight",
     "LetterReason",
     "LocalFirst",
@@ -204,6 +229,7 @@ __all__ = [
     "StreamWriter",
     "SystemConfig",
     "Tell",
+    "Terminated",
     "Timer",
     "TypedRef",
     "WireError",
@@ -217,6 +243,7 @@ __all__ = [
     "method",
     "mount",
     "refer",
+    "register",
     "remote",
     "resolve",
     "run",
@@ -227,6 +254,9 @@ __all__ = [
     "stateful",
     "sync",
     "unmount",
+    "unregister",
+    "watch",
+    "whereis",
 ]
 
 
