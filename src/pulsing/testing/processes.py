@@ -248,8 +248,8 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
         if self._network is not None:
             self._network.heal()
             self._network.lose(0)
-        else:
-            self._relays.heal()
+        elif self._fabric is not None:
+            self._fabric.heal()
         return time.monotonic()
 
     def delay(self, one: int, other: int, milliseconds: float, jitter_ms: float = 0.0) -> None:
