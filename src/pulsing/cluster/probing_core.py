@@ -29,7 +29,8 @@ _SUSPECT: Final = MemberStatus.SUSPECT
 MAX_PROXIES: Final = 512
 """Probes for others that are under way at most; further ones are answered by Nack."""
 _NACK_SHARE: Final = 0.8
-"""A ping for another member takes this share of the probe timeout, so that the nack is in time."""
+"""A ping for another member takes this share of the probe timeout, so that the nack is in time;
+the own second ping does not take longer than those of others."""
 _PINGS: Final = frozenset({Purpose.DIRECT, Purpose.AGAIN, Purpose.PROXY, Purpose.CALL})
 
 
@@ -164,7 +165,7 @@ class Prober:
         )
         if settings.lifeguard:
             probe.pending += 1
-            self._ping(Purpose.AGAIN, member, left_s)
+            self._ping(Purpose.AGAIN, member, left_s * _NACK_SHARE)
         elif not probe.asked:
             self._failed(node_id, probe, now)
 
