@@ -74,16 +74,16 @@ def test_a_name_is_seen_everywhere_within_a_second() -> None:
 
 
 def test_nobody_healthy_dies_of_10_percent_loss() -> None:
-    assert scenarios.quiet(at_50(loss=0.1), minutes=2.0)["false_deaths"] == [0]
+    assert scenarios.quiet(at_50(loss=0.1), minutes=1.0)["false_deaths"] == [0]
 
 
 def test_nobody_healthy_dies_of_30_percent_loss() -> None:
-    assert scenarios.quiet(at_16(loss=0.3), minutes=5.0)["false_deaths"] == [0]
+    assert scenarios.quiet(at_16(loss=0.3), minutes=3.0)["false_deaths"] == [0]
 
 
 def test_a_quiet_cluster_is_quiet_whatever_its_size() -> None:
     load = {
-        nodes: scenarios.quiet(Setting(nodes=nodes, seed=11), minutes=2.0)["bytes_per_s"][0]
+        nodes: scenarios.quiet(Setting(nodes=nodes, seed=11), minutes=1.0)["bytes_per_s"][0]
         for nodes in (50, 150)
     }
     assert load[50] <= 1000
@@ -93,6 +93,7 @@ def test_a_quiet_cluster_is_quiet_whatever_its_size() -> None:
 def test_nobody_healthy_dies_while_a_quarter_is_paused_and_all_are_back_after() -> None:
     samples = scenarios.pauses(at_16())
     assert samples["false_deaths"] == [0]
+    assert samples["deaths"][0] >= 3 * 4 * 12  # the paused ones were believed dead meanwhile
     assert max(samples["back_s"]) <= 5.0
 
 
@@ -108,15 +109,16 @@ def test_a_blocked_loop_kills_nobody() -> None:
 
 @pytest.mark.parametrize(("nodes", "within_s"), [(16, 3.0), (50, 5.0)])
 def test_two_halves_are_one_again_soon_after_healing(nodes: int, within_s: float) -> None:
-    samples = scenarios.partition(Setting(nodes=nodes, seed=11, rounds=2))
+    samples = scenarios.partition(Setting(nodes=nodes, seed=11, rounds=1))
+    assert samples["deaths"] == [nodes * nodes / 2]  # they really were two
     assert max(samples["whole_s"]) <= within_s
     assert samples["false_deaths"] == [0]
 
 
 def test_lifeguard_spares_healthy_members_when_others_are_slow() -> None:
-    setting = Setting(nodes=48, seed=11)
-    on = scenarios.slow_members(setting, slow=6, minutes=3.0)
-    off = scenarios.slow_members(without_lifeguard(setting), slow=6, minutes=3.0)
+    setting = Setting(nodes=32, seed=11)
+    on = scenarios.slow_members(setting, slow=4, minutes=2.0)
+    off = scenarios.slow_members(without_lifeguard(setting), slow=4, minutes=2.0)
     assert off["false_deaths"][0] >= 50
     assert on["false_deaths"][0] * 50 <= off["false_deaths"][0]
 

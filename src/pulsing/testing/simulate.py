@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     progress.clear()
     about = {**_about(options), "wall_s": round(time.perf_counter() - began, 2)}
+    about["cpu_s"] = round(time.process_time(), 2)
     about["peak_mb"] = _peak_mb()
     about["history"] = outcome.hashes[0] if len(outcome.hashes) == 1 else outcome.hashes
     if options.plot is not None:

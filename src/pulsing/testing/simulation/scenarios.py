@@ -209,6 +209,7 @@ def pauses(setting: Setting, seconds: float = 20.0) -> Samples:
             simulation.thaw(slot)
         samples["back_s"].append(simulation.settle())
         simulation.run_for(simulation.observed.grace_s + 1)
+    samples["deaths"] = [float(simulation.observed.deaths)]
     samples["false_deaths"] = [float(len(simulation.observed.false_deaths))]
     return samples
 
@@ -252,6 +253,7 @@ def partition(setting: Setting, seconds: float = 45.0) -> Samples:
         samples["whole_s"].append(simulation.run_until(simulation.converged, within_s=60))
         simulation.settle()
         simulation.run_for(simulation.observed.grace_s + 1)
+    samples["deaths"] = [float(simulation.observed.deaths)]
     samples["false_deaths"] = [float(len(simulation.observed.false_deaths))]
     return samples
 
