@@ -60,7 +60,7 @@ def chosen(only: str | None, *, short: bool) -> list[Row]:
             if not matching:
                 raise SystemExit(f"no row is called {pattern!r}; --list names them")
             found += [row for row in matching if row not in found]
-    return sorted(found, key=lambda row: (row.place.name, row.nodes, row.fresh))
+    return sorted(found, key=lambda row: (row.place.name, row.nodes, not row.fresh, row.spoils))
 
 
 async def measure(world: World, row: Row) -> Outcome:
@@ -72,7 +72,7 @@ async def measure(world: World, row: Row) -> Outcome:
         traceback.print_exc()
         await world.close()
         return Outcome(problems=[f"{type(error).__name__}: {str(error).splitlines()[0]}"])
-    if row.fresh:
+    if row.spoils:
         await world.close()
     return outcome
 

@@ -27,7 +27,7 @@ def all_seen(cluster: ProcessCluster) -> list[float]:
     ]
 
 
-@row("join-5", "one node joins 5", 5, short=True, fresh=True)
+@row("join-5", "one node joins 5", 5, short=True, spoils=True)
 async def join_one(world: World, row: Row) -> Outcome:
     cluster = await world.cluster(row)
     figure = Figure("seen by all, and sees all", "s", (Limit("median", 0.4),), ("max",))

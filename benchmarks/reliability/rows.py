@@ -37,7 +37,8 @@ class Row:
         place: where they run.
         run: measures.
         short: part of ``--short``.
-        fresh: needs a cluster that nobody else has used, and leaves none to others.
+        fresh: needs a cluster that nobody else has used.
+        spoils: leaves a cluster that nobody else can use.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     run: Callable[[World, Row], Awaitable[Outcome]]
     short: bool = False
     fresh: bool = False
+    spoils: bool = False
 
 
 ROWS: dict[str, Row] = {}
@@ -60,6 +62,7 @@ def row(
     place: Place = Place.LOOPBACK,
     short: bool = False,
     fresh: bool = False,
+    spoils: bool = False,
 ) -> Callable[
     [Callable[[World, Row], Awaitable[Outcome]]], Callable[[World, Row], Awaitable[Outcome]]
 ]:
@@ -69,7 +72,7 @@ def row(
         run: Callable[[World, Row], Awaitable[Outcome]],
     ) -> Callable[[World, Row], Awaitable[Outcome]]:
         assert name not in ROWS, name
-        ROWS[name] = Row(name, title, nodes, place, run, short=short, fresh=fresh)
+        ROWS[name] = Row(name, title, nodes, place, run, short=short, fresh=fresh, spoils=spoils)
         return run
 
     return add

@@ -45,7 +45,7 @@ class Scale:
     @classmethod
     def short(cls) -> Scale:
         """For CI."""
-        return cls(2, 1, 5, 4.0, 4.0, 3.0, 3.0, 1.0)
+        return cls(2, 1, 5, 3.0, 3.0, 3.0, 3.0, 1.0)
 
 
 class World:
