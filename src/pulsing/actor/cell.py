@@ -15,6 +15,7 @@ from pulsing.actor.exclusion import Exclusive
 from pulsing.actor.exits import ExitReason, Mortal
 from pulsing.actor.family import Family
 from pulsing.actor.invocation import FINISHED, Invocation
+from pulsing.actor.keeping import Keeper, Kept
 from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
 from pulsing.actor.mailbox import Admission, CellOptions, admission
 from pulsing.actor.signals import Signalled
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pulsing.ids import ActorId
 
 
-class Cell(Exclusive, Family, Signalled, Mortal):
+class Cell(Exclusive, Family, Kept, Signalled, Mortal):
     """The runtime state of one actor.
 
     Attributes:
@@ -45,6 +46,8 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         parked: messages for which the mailbox has no room, or None.
         stash: messages that its code has put aside, or None.
         active: messages that wait inside its code.
+        room: messages that may be there: as many as `CellOptions.max_concurrency`, or none while
+            it starts or restarts.
         exclusive: its code runs in a worker thread; nothing else of it may run.
         traps_exits: the end of an actor that it is linked to is an event, not its own end.
         withdrawn: messages in the mailbox that need not be handled any more.
@@ -60,6 +63,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         "_limit",
         "_running",
         "_signals",
+        "_supervision",
         "active",
         "actor_id",
         "context",
@@ -68,11 +72,13 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         "gated",
         "instance",
         "job",
+        "keeper",
         "mailbox",
         "name",
         "options",
         "parent",
         "parked",
+        "room",
         "stash",
         "state",
         "stopping",
@@ -96,6 +102,8 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         self.parent = None
         self._children = None
         self._signals = None
+        self._supervision = None
+        self.keeper: Keeper | None = None
         self.traps_exits = False
         self.instance = instance
         self.table = table
@@ -112,6 +120,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         self.parked: deque[Invocation] | None = None
         self.stash: Stash | None = None
         self.active = 0
+        self.room = 0
         self.exclusive = False
         self.withdrawn = 0
         self.job: Job | None = None
@@ -171,7 +180,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
             if not dispatcher.scheduled:
                 dispatcher.schedule()
         elif self.turn is HELD:
-            dispatcher.deadlines.watch(invocation)
+            self.waits(invocation)
         return True
 
     def _deliver_at_bound(self, invocation: Invocation) -> bool:
@@ -194,7 +203,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
                 parked = self.parked = deque()
             parked.append(invocation)
             self._limit = 0  # order: who comes later must not overtake
-            self.dispatcher.deadlines.watch(invocation)
+            self.waits(invocation)
             return False
         error = MailboxFull(
             f"the mailbox of {self.label} is full ({options.mailbox_size} messages); "
@@ -268,7 +277,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
             self.mailbox = None
             if self.stopping is not None:
                 self.stopping.look(self)
-        elif self.exclusive or self.active >= self.options.max_concurrency:
+        elif self.exclusive or self.active >= self.room:
             self.hold()
         else:
             self.turn = READY
@@ -276,15 +285,6 @@ class Cell(Exclusive, Family, Signalled, Mortal):
             dispatcher.ready.append(self)
             if not dispatcher.scheduled:
                 dispatcher.schedule()
-
-    def hold(self) -> None:
-        """Nothing may start now. What waits meanwhile may run out of time."""
-        self.turn = HELD
-        watch = self.dispatcher.deadlines.watch
-        for invocation in reversed(self.mailbox or ()):
-            if invocation.watched:
-                break
-            watch(invocation)
 
     def entered(self, invocation: Invocation, context: Context) -> None:
         """A message's code waits for something."""
@@ -298,10 +298,15 @@ class Cell(Exclusive, Family, Signalled, Mortal):
 
     def left(self, invocation: Invocation) -> None:
         """The code of a message that had `entered` has ended."""
+        running = self._running
+        if running is None or invocation not in running:
+            invocation.drop()  # it was left behind by a restart
+            return
         self.active -= 1
-        assert self._running is not None
-        self._running.pop(invocation, None)
+        del running[invocation]
         invocation.drop()
+        if self.keeper is not None:
+            self.keeper.look()
         if self.turn is not READY and not self.exclusive:
             self.reschedule()
 
@@ -310,6 +315,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
     def advance(self, event: CellEvent) -> None:
         """Follow the table of states; see `pulsing.actor.lifecycle`."""
         self.state = next_state(self.state, event)
+        self.room = self.options.max_concurrency if self.state in _SERVING else 0
         if self.state not in _ACCEPTING:
             self._limit = 0
             self.dispatcher.timers.cancel_all(self)
@@ -319,6 +325,11 @@ class Cell(Exclusive, Family, Signalled, Mortal):
     def is_idle(self) -> bool:
         """None of its code runs or waits, and no message waits for it."""
         return not (self.active or self.exclusive or self.mailbox or self.parked)
+
+    def disown(self) -> None:
+        """Forget the code that runs: it does not leave, and the next instance is not to wait."""
+        self.active = 0
+        self._running = None
 
     def evict(self) -> None:
         """Refuse what waits, cancel what runs."""
@@ -371,6 +382,7 @@ class Cell(Exclusive, Family, Signalled, Mortal):
         return ended
 
 
-_ACCEPTING: Final = frozenset({CellState.STARTING, CellState.RUNNING})
+_ACCEPTING: Final = frozenset({CellState.STARTING, CellState.RUNNING, CellState.RESTARTING})
+_SERVING: Final = frozenset({CellState.RUNNING, CellState.STOPPING})
 
 __all__ = ["IDLE", "Cell", "CellOptions", "Turn"]

@@ -83,13 +83,14 @@ class ActorContext(SchedulingContext, KinshipContext):
     def stop(self, *, grace_s: float = 0.0) -> None:
         """Stop this actor, without waiting for it: the current code is part of it.
 
-        Works in worker threads as well. What runs is cancelled once the grace is over.
+        Works in worker threads as well. What runs is cancelled once the grace is over. Under the
+        policy ``always`` the actor is restarted.
 
         Args:
             grace_s: seconds in which messages that wait and run may still finish.
         """
         loop = self._cell.dispatcher.loop
-        loop.call_soon_threadsafe(lambda: self._cell.stop(grace_s=grace_s))
+        loop.call_soon_threadsafe(lambda: self._cell.finish(grace_s=grace_s))
 
 
 def current() -> ActorContext:

@@ -18,6 +18,7 @@ from pulsing import clock
 from pulsing.actor.cell import IDLE
 from pulsing.actor.dead_letters import DeadLetters
 from pulsing.actor.deadline import Deadlines
+from pulsing.actor.exit_reason import ExitReason
 from pulsing.actor.invocation import CANCELLED, FINISHED, QUEUED, RUNNING, STASHED
 from pulsing.actor.methods import Executor, MethodKind
 from pulsing.actor.outcomes import Counters, presentable
@@ -202,10 +203,9 @@ class Dispatcher:
         spare = self.spare_mailboxes
         while ready:
             cell = ready.popleft()
-            most = cell.options.max_concurrency
             visit = MAX_VISIT
             mailbox = cell.mailbox
-            while mailbox and visit and not cell.exclusive and cell.active < most:
+            while mailbox and visit and not cell.exclusive and cell.active < cell.room:
                 visit -= 1
                 invocation = mailbox.popleft()
                 if invocation.stage is not QUEUED:
@@ -315,11 +315,15 @@ class Dispatcher:
         if invocation.stage in _UNASKED:
             return  # most probably this is our own CancelledError
         self.counters.raised += 1
-        error = presentable(invocation, error, self.log)
+        raised, error = error, presentable(invocation, error, self.log)
         if sink is not None:
             sink.raised(error)
         else:
             invocation.raised(error)
+        cell = invocation.cell
+        if cell.falls_with(raised):
+            invocation.stage = CANCELLED  # it has its answer
+            cell.crash(ExitReason.ERROR, raised)
 
     # --- runners
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pulsing.actor.chain import refuse_deadlock
 from pulsing.actor.invocation import CANCELLED, RUNNING, Invocation
 from pulsing.actor.lifecycle import CellState
 from pulsing.actor.reply import Signal
 from pulsing.actor.threads import Batch, Job
-from pulsing.actor.turn import READY, Turn
+from pulsing.actor.turn import HELD, READY, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from pulsing.actor.cell import Cell
     from pulsing.actor.dispatcher import Dispatcher
-    from pulsing.actor.mailbox import CellOptions
+    from pulsing.actor.keeping import Keeper
 
 
 class Exclusive:
@@ -35,8 +36,9 @@ class Exclusive:
         exclusive: bool
         gated: list[Signal] | None
         job: Job | None
+        keeper: Keeper | None
+        room: int
         mailbox: deque[Invocation] | None
-        options: CellOptions
         state: CellState
         turn: Turn
 
@@ -52,6 +54,20 @@ class Exclusive:
         if self.job is not None:
             self.job.interrupted = True
         yield from signal.wait()
+
+    def hold(self) -> None:
+        """Nothing may start now. What waits meanwhile may run out of time."""
+        self.turn = HELD
+        for invocation in reversed(self.mailbox or ()):
+            if invocation.watched:
+                break
+            self.waits(invocation)
+
+    def waits(self, invocation: Invocation) -> None:
+        """A message cannot be started now. Perhaps it never could."""
+        self.dispatcher.deadlines.watch(invocation)
+        if invocation.caller is not None or invocation.meta is not None:
+            refuse_deadlock(cast("Cell", self), invocation)
 
     def occupy(self, job: Job) -> None:
         """Run a job in a worker thread; nothing else of the actor runs meanwhile."""
@@ -73,7 +89,9 @@ class Exclusive:
         self.job = None
         for invocation in reversed(tuple(unstarted)):
             self._take_back(invocation)
-        if mailbox_first and self.mailbox and self.active < self.options.max_concurrency:
+        if self.keeper is not None:
+            self.keeper.look()
+        if mailbox_first and self.mailbox and self.active < self.room:
             if self.turn is not READY:
                 self.turn = READY
                 self.dispatcher.ready.append(cast("Cell", self))
@@ -100,4 +118,4 @@ class Exclusive:
             self.refuse(invocation)
 
 
-_SERVING: Final = frozenset({CellState.RUNNING, CellState.STOPPING})
+_SERVING: Final = frozenset({CellState.RUNNING, CellState.RESTARTING, CellState.STOPPING})

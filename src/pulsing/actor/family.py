@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from pulsing.actor.supervision import EACH_FOR_ITSELF, UNSUPERVISED, Supervision
 from pulsing.errors import ActorStopped, Delivery
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Family:
 
     if TYPE_CHECKING:
         _children: dict[Cell, None] | None
+        _supervision: Supervision | None
         parent: Cell | None
         stopping: Stopping | None
 
@@ -58,12 +60,25 @@ class Family:
         child.parent = cast("Cell", self)
         child.on_exit(_leave_parent)
 
+    def supervise(self, child: Cell) -> None:
+        """A child has started: what becomes of it when it fails is decided from now on."""
+        if self._supervision is None:
+            spec = cast("Cell", self).options.supervisor or EACH_FOR_ITSELF
+            self._supervision = Supervision(spec, child, cast("Cell", self))
+        keeper = child.keeper
+        self._supervision.adopt(child, UNSUPERVISED if keeper is None else keeper.spec)
+        if keeper is not None:
+            keeper.supervision = self._supervision
+
     async def stop_children(self, grace_s: float = 0.0) -> None:
         """Stop the children, the youngest first, and wait for each.
 
         Args:
             grace_s: as for `Cell.stop`, for each.
         """
+        supervision, self._supervision = self._supervision, None
+        if supervision is not None:
+            await supervision.stop_all(grace_s)
         while self._children:
             child = next(reversed(self._children))
             ended: asyncio.Future[None] = child.stop(grace_s=grace_s)

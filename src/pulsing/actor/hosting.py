@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pulsing.actor import lifecycle
@@ -15,7 +16,8 @@ from pulsing.actor.construction import construct, read_metadata, start_failure
 from pulsing.actor.describe import describe_actor
 from pulsing.actor.directory import Directory
 from pulsing.actor.dispatcher import Dispatcher
-from pulsing.actor.exits import ExitReason
+from pulsing.actor.hosted_cell import HostedCell
+from pulsing.actor.keeping import Keeper, as_child_of, check_factory
 from pulsing.actor.local import LocalTarget
 from pulsing.actor.mailbox import CellOptions
 from pulsing.actor.methods import Executor, MethodTable
@@ -31,7 +33,7 @@ from pulsing.ids import ActorId, new_node_id
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pulsing.actor.copying import Copier
     from pulsing.actor.system import ActorSystem
@@ -47,33 +49,6 @@ class SystemState(Enum):
     DRAINING = "draining"
     """Starts no actors and takes no calls of peers; what is under way finishes."""
     CLOSED = "closed"
-
-
-class HostedCell(Cell):
-    """A cell whose name is free from the moment it is asked to stop, whoever asks."""
-
-    __slots__ = ()
-
-    def stop(
-        self,
-        *,
-        grace_s: float = 0.0,
-        reason: ExitReason = ExitReason.NORMAL,
-        error: BaseException | None = None,
-    ) -> asyncio.Future[None]:
-        """See `Cell.stop`."""
-        cast(ActorHost, self.dispatcher.host).forget(self)
-        return super().stop(grace_s=grace_s, reason=reason, error=error)
-
-
-def retired(cell: Cell) -> bool:
-    """Stop an actor here and now if nothing of it runs or has to run. Returns whether it did."""
-    idle = cell.state is lifecycle.CellState.RUNNING and cell.is_idle() and not cell.children
-    if idle and not hasattr(type(cell.instance), "on_stop"):
-        cell.advance(lifecycle.CellEvent.STOP_ASKED)
-        cell.advance(lifecycle.CellEvent.ENDED)
-        return True
-    return False
 
 
 class ActorHost:
@@ -94,7 +69,7 @@ class ActorHost:
         self._metadata: dict[int, Mapping[str, str]] = {}
         self._copier: Copier | None = None
         self._cell_options: dict[ActorOptions, CellOptions] = {}
-        self._last_options = (NO_OPTIONS, self._fill(NO_OPTIONS))
+        self._last_options = (NO_OPTIONS, NO_OPTIONS.cell_options(config))
 
     @property
     def node_name(self) -> str:
@@ -155,7 +130,8 @@ class ActorHost:
             self._directory.release(full)
             raise
         is_public = name is not None if public is None else public
-        cell = self._add(instance, full, is_public, options, parent)
+        make = partial(cast("Callable[..., Any]", owner), *args, **kwargs)
+        cell = self._add(instance, full, is_public, options, parent, make)
         await self._start(cell)
         return typed_proxy(self.place(cell), owner)
 
@@ -167,16 +143,25 @@ class ActorHost:
         public: bool | None,
         options: ActorOptions,
         parent: Cell | None = None,
+        factory: Callable[[], Any] | None = None,
     ) -> ActorRef:
         """Make an actor of a ready object. See `ActorSystem.spawn`."""
         owner = type(instance)
+        options = check_factory(options_of(owner).updated(options), factory, owner)
         full = self._reserve(name, owner)
         is_public = name is not None if public is None else public
-        cell = self._add(instance, full, is_public, options_of(owner).updated(options), parent)
+        cell = self._add(instance, full, is_public, options, parent, factory)
         await self._start(cell)
         return ActorRef(self.place(cell))
 
-    def mount(self, instance: object, *, name: str, public: bool = True) -> ActorRef:
+    def mount(
+        self,
+        instance: object,
+        *,
+        name: str,
+        public: bool = True,
+        factory: Callable[[], Any] | None = None,
+    ) -> ActorRef:
         """Make an object an actor, from synchronous code of any thread, also in ``__init__``.
 
         ``on_start`` runs afterwards, in the background; messages wait for it.
@@ -185,17 +170,22 @@ class ActorHost:
             instance: any object; its class may have been decorated with options.
             name: where others find it.
             public: whether other nodes find it.
+            factory: makes another object, for a class with a ``restart_policy``.
 
         Raises:
-            ValueError: ``name`` is not an actor name.
+            ValueError: ``name`` is not an actor name, or there is a policy and no ``factory``.
             NameTaken: an actor of this name lives on this node.
             PulsingRuntimeError: the system is draining, or was shut down.
         """
-        return on_loop(self.loop, lambda: self._mount(instance, name, public))
+        return on_loop(self.loop, lambda: self._mount(instance, name, public, factory))
 
-    def _mount(self, instance: object, name: str, public: bool) -> ActorRef:
+    def _mount(
+        self, instance: object, name: str, public: bool, factory: Callable[[], Any] | None
+    ) -> ActorRef:
         owner = type(instance)
-        cell = self._add(instance, self._reserve(name, owner), public, options_of(owner))
+        options = check_factory(options_of(owner), factory, owner)
+        full = self._reserve(name, owner)
+        cell = self._add(instance, full, public, options, None, factory)
         self.dispatcher.keep(self._start_mounted(cell), name=f"pulsing-start-{cell.label}")
         return ActorRef(self.place(cell))
 
@@ -284,11 +274,13 @@ class ActorHost:
         public: bool,
         options: ActorOptions,
         parent: Cell | None = None,
+        make: Callable[[], Any] | None = None,
     ) -> Cell:
+        options = as_child_of(parent, options, can_restart=make is not None)
         if self._last_options[0] is not options:
             known = self._cell_options.get(options)
             if known is None:
-                known = self._cell_options[options] = self._fill(options)
+                known = self._cell_options[options] = options.cell_options(self.config)
             self._last_options = (options, known)
         filled = self._last_options[1]
         cell = HostedCell(
@@ -299,6 +291,8 @@ class ActorHost:
             options=filled,
             dispatcher=self.dispatcher,
         )
+        if filled.restart is not None and make is not None:
+            cell.keeper = Keeper(cell, filled.restart, make)
         if parent is not None:
             try:
                 parent.adopt(cell)
@@ -307,17 +301,6 @@ class ActorHost:
                 raise
         self._directory.add(cell, public=public)
         return cell
-
-    def _fill(self, options: ActorOptions) -> CellOptions:
-        config = self.config
-        defaults = ActorOptions.checked(
-            max_concurrency=config.max_concurrency,
-            executor=Executor.THREAD,
-            mailbox_size=config.mailbox_size,
-            on_full="wait",
-            stream_buffer=config.stream_buffer,
-        ).updated(options)
-        return CellOptions(**defaults.as_dict())
 
     async def _start(self, cell: Cell) -> None:
         try:
@@ -333,6 +316,8 @@ class ActorHost:
             self._directory.remove(cell)
             raise
         self._directory.announce(cell)
+        if cell.parent is not None:
+            cell.parent.supervise(cell)
         if hasattr(type(cell.instance), "metadata"):
             metadata = await read_metadata(cell)
             if metadata:

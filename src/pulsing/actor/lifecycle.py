@@ -33,6 +33,8 @@ class CellState(Enum):
     """``on_start`` runs; messages wait."""
     RUNNING = "running"
     """Messages are handled."""
+    RESTARTING = "restarting"
+    """Its code has failed: messages wait until another instance runs."""
     STOPPING = "stopping"
     """New messages are refused; the rest is finished or cancelled, then ``on_stop`` runs."""
     STOPPED = "stopped"
@@ -44,6 +46,7 @@ class CellEvent(Enum):
 
     STARTED = "started"
     START_FAILED = "start_failed"
+    FAILED = "failed"
     STOP_ASKED = "stop_asked"
     ENDED = "ended"
 
@@ -53,6 +56,9 @@ _NEXT: Final = {
     (CellState.STARTING, CellEvent.START_FAILED): CellState.STOPPED,
     (CellState.STARTING, CellEvent.STOP_ASKED): CellState.STOPPING,
     (CellState.RUNNING, CellEvent.STOP_ASKED): CellState.STOPPING,
+    (CellState.RUNNING, CellEvent.FAILED): CellState.RESTARTING,
+    (CellState.RESTARTING, CellEvent.STARTED): CellState.RUNNING,
+    (CellState.RESTARTING, CellEvent.STOP_ASKED): CellState.STOPPING,
     # ``on_start`` failed while a stop waited for it to end.
     (CellState.STOPPING, CellEvent.START_FAILED): CellState.STOPPING,
     (CellState.STOPPING, CellEvent.ENDED): CellState.STOPPED,
@@ -70,25 +76,29 @@ def next_state(state: CellState, event: CellEvent) -> CellState:
 class _HookRun(Invocation):
     """A hook that runs. There is no caller: what it raises goes to whoever runs it."""
 
-    __slots__ = INVOCATION_SLOTS
+    __slots__ = (*INVOCATION_SLOTS, "value")
 
     def __init__(self, cell: Cell, hook: Method, args: tuple[Any, ...]) -> None:
         self.prepare_invocation(cell, hook, args, None, None)
         self.stage = RUNNING
         self.context = cell.context
+        self.value: Any = None
 
     def reply(self, value: Any) -> None:
-        """Nobody wants what a hook returns."""
+        """What the hook returned."""
+        self.value = value
 
 
-async def run_hook(cell: Cell, name: str, *args: Any) -> None:
+async def run_hook(cell: Cell, name: str, *args: Any) -> Any:
     """Run a hook of the actor, if it has it: async on the loop, ``def`` in a worker thread.
+
+    Returns what the hook returns.
 
     Raises whatever the hook raises. The hook runs in the context every message starts with.
     """
     hook = _hook(cell.table.owner, name)
     if hook is None:
-        return
+        return None
     run = _HookRun(cell, hook, args)
     cell.active += 1
     try:
@@ -96,6 +106,7 @@ async def run_hook(cell: Cell, name: str, *args: Any) -> None:
     finally:
         cell.active -= 1
         run.drop()
+    return run.value
 
 
 @lru_cache(maxsize=1024)
@@ -111,11 +122,12 @@ def _run(run: _HookRun) -> Wait:
     if run.method.kind is not MethodKind.ASYNC:
         result = yield from exclusively(run, call, run)
         if inspect.iscoroutine(result):
-            yield from finish(run, result)
+            result = yield from finish(run, result)
+        run.reply(result)
         return
     waits_for = run.context.run(begin, run)
     if waits_for is not DONE:
-        yield from drive(run, run.work, waits_for)
+        run.reply((yield from drive(run, run.work, waits_for)))
 
 
 async def start(cell: Cell) -> None:
@@ -143,6 +155,25 @@ async def start(cell: Cell) -> None:
     cell.reschedule()
 
 
+async def run_on_stop(cell: Cell, seconds: float) -> None:
+    """Run ``on_stop``, for so long at most. What becomes of it stops nothing; it is logged."""
+    if _hook(cell.table.owner, "on_stop") is None:
+        return
+    work = run_hook(cell, "on_stop")
+    task = cell.dispatcher.keep(work, name=f"pulsing-on-stop-{cell.label}")
+    _, late = await asyncio.wait((task,), timeout=seconds)
+    if late:
+        task.cancel()
+        _log.error(
+            "actor %s: on_stop did not end within %g s; the actor stops all the same",
+            cell.label, seconds,
+        )  # fmt: skip
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        _log.error(
+            "actor %s: on_stop failed; the actor stops all the same", cell.label, exc_info=error
+        )
+
+
 class Stopping:
     """The end of a cell, from the first request to stop it.
 
@@ -162,9 +193,10 @@ class Stopping:
         if cell.state is CellState.STOPPED:
             self.ended.set_result(None)
             return
-        ran = cell.state is CellState.RUNNING
+        runs = cell.state is CellState.RUNNING
+        ran = runs or (cell.keeper is not None and cell.keeper.is_leaving)
         cell.advance(CellEvent.STOP_ASKED)
-        if not ran:
+        if not runs:
             cell.evict()
         dispatcher.keep(self._run(cell, ran), name=f"pulsing-stop-{cell.label}")
 
@@ -193,6 +225,8 @@ class Stopping:
 
     async def _run(self, cell: Cell, ran: bool) -> None:
         try:
+            if cell.keeper is not None:
+                await cell.keeper.abandon()
             if self._grace > 0:
                 await self._wait_idle(cell, self._grace)
             self._grace = 0.0
@@ -206,14 +240,8 @@ class Stopping:
             if cell.children:
                 await cell.stop_children(self._children_grace)
             if ran and not self.is_kill and cell.is_idle():
-                await self._run_on_stop(cell)
+                await run_on_stop(cell, max(LEAVE_S, self._children_grace))
         finally:
             cell.advance(CellEvent.ENDED)
             if not self.ended.done():
                 self.ended.set_result(None)
-
-    async def _run_on_stop(self, cell: Cell) -> None:
-        try:
-            await run_hook(cell, "on_stop")
-        except Exception:  # noqa: BLE001  # the user's code; its failure stops nothing
-            _log.exception("actor %s: on_stop failed; the actor stops all the same", cell.label)

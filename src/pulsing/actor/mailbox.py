@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pulsing.actor.methods import Executor
+
+if TYPE_CHECKING:
+    from pulsing.actor.restart_policy import ChildSpec, SupervisorSpec
 
 
 class OnFull(Enum):
@@ -52,6 +55,8 @@ class CellOptions:
         executor: where ``def`` methods run, unless they say otherwise.
         stream_buffer: items a stream may be ahead of its consumer, unless the method or the
             caller says otherwise. Higher smooths bursts and takes memory.
+        restart: when it is made to run again; None: never.
+        supervisor: how it looks after its children, or None: each has its own budget.
     """
 
     max_concurrency: int = 1000
@@ -59,6 +64,8 @@ class CellOptions:
     on_full: OnFull = OnFull.WAIT
     executor: Executor = Executor.THREAD
     stream_buffer: int = 256
+    restart: ChildSpec | None = None
+    supervisor: SupervisorSpec | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_concurrency", "mailbox_size", "stream_buffer"):

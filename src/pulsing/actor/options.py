@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
-from pulsing.actor.mailbox import OnFull
+from pulsing.actor.mailbox import CellOptions, OnFull
 from pulsing.actor.methods import Executor
+from pulsing.actor.restart_policy import (
+    DEFAULT_MAX_BACKOFF_S,
+    DEFAULT_MAX_RESTARTS,
+    DEFAULT_MIN_BACKOFF_S,
+    DEFAULT_WINDOW_S,
+    Budget,
+    ChildSpec,
+    RestartPolicy,
+    SupervisorSpec,
+)
+
+if TYPE_CHECKING:
+    from pulsing.config import SystemConfig
+
+
+class RestartOptions(TypedDict, total=False):
+    """When an actor is restarted, as ``@pul.remote`` and ``.options()`` take it.
+
+    Attributes:
+        restart_policy: ``"never"`` (default): what its code raises goes to the caller, and the
+            actor goes on. ``"on_failure"``: when its code failed. ``"always"``: also when it
+            stopped and nobody had asked for it. A child of a parent with ``supervisor`` is
+            restarted ``"on_failure"`` by default.
+        max_restarts: within ``restart_window``; 3 by default. One more failure stops the actor.
+        restart_window: seconds for which a restart counts; 60 by default.
+        min_backoff: the least wait before a restart in seconds; 0.1 by default, 0 for none.
+        max_backoff: the longest; 30 by default. Waits double from failure to failure.
+        supervisor: how it looks after its children; see `pulsing.supervisor`.
+    """
+
+    restart_policy: str | RestartPolicy | None
+    max_restarts: int | None
+    restart_window: float | None
+    min_backoff: float | None
+    max_backoff: float | None
+    supervisor: SupervisorSpec | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +57,12 @@ class ActorOptions:
         mailbox_size: messages that may wait for it.
         on_full: what a caller gets when they do.
         stream_buffer: items a stream of it may be ahead of its consumer.
+        restart_policy: see `RestartOptions`, as all that follow.
+        max_restarts: see there.
+        restart_window: see there.
+        min_backoff: see there.
+        max_backoff: see there.
+        supervisor: see there.
     """
 
     max_concurrency: int | None = None
@@ -27,6 +70,12 @@ class ActorOptions:
     mailbox_size: int | None = None
     on_full: OnFull | None = None
     stream_buffer: int | None = None
+    restart_policy: RestartPolicy | None = None
+    max_restarts: int | None = None
+    restart_window: float | None = None
+    min_backoff: float | None = None
+    max_backoff: float | None = None
+    supervisor: SupervisorSpec | None = None
 
     @classmethod
     def checked(
@@ -37,25 +86,75 @@ class ActorOptions:
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
         stream_buffer: int | None = None,
+        **restart: Unpack[RestartOptions],
     ) -> Self:
         """Options from what a user wrote.
 
         Raises:
             ValueError: an option has no such value; says which there are.
-            TypeError: a number is not one.
+            TypeError: a number is not one, or there is no such option.
         """
+        for unknown in restart.keys() - RestartOptions.__annotations__.keys():
+            raise TypeError(f"there is no option {unknown!r}")
         for name, value in (
             ("max_concurrency", max_concurrency),
             ("mailbox_size", mailbox_size),
             ("stream_buffer", stream_buffer),
         ):
             _check_count(name, value)
-        return cls(
+        _check_count("max_restarts", restart.get("max_restarts"), least=0)
+        for name in ("restart_window", "min_backoff", "max_backoff"):
+            _check_seconds(name, restart.get(name))
+        given: object = restart.get("supervisor")
+        if not isinstance(given, SupervisorSpec | None):
+            raise TypeError(f"supervisor is {given!r}; make it with pul.supervisor(...)")
+        made = cls(
             max_concurrency=max_concurrency,
             executor=_member(Executor, "executor", executor),
             mailbox_size=mailbox_size,
             on_full=_member(OnFull, "on_full", on_full),
             stream_buffer=stream_buffer,
+            restart_policy=_member(RestartPolicy, "restart_policy", restart.get("restart_policy")),
+            max_restarts=restart.get("max_restarts"),
+            restart_window=restart.get("restart_window"),
+            min_backoff=restart.get("min_backoff"),
+            max_backoff=restart.get("max_backoff"),
+            supervisor=given,
+        )
+        made.child_spec()  # checks them together
+        return made
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the actor is to be restarted."""
+        return self.restart_policy not in (None, RestartPolicy.NEVER)
+
+    def child_spec(self) -> ChildSpec:
+        """How the actor is restarted.
+
+        Raises:
+            ValueError: the numbers do not go together.
+        """
+        return ChildSpec(
+            policy=self.restart_policy or RestartPolicy.NEVER,
+            min_backoff_s=_or(self.min_backoff, DEFAULT_MIN_BACKOFF_S),
+            max_backoff_s=_or(self.max_backoff, DEFAULT_MAX_BACKOFF_S),
+            budget=Budget(
+                DEFAULT_MAX_RESTARTS if self.max_restarts is None else self.max_restarts,
+                _or(self.restart_window, DEFAULT_WINDOW_S),
+            ),
+        )
+
+    def cell_options(self, config: SystemConfig) -> CellOptions:
+        """What is to be known of an actor; what was not said is taken from the configuration."""
+        return CellOptions(
+            max_concurrency=self.max_concurrency or config.max_concurrency,
+            executor=self.executor or Executor.THREAD,
+            mailbox_size=self.mailbox_size or config.mailbox_size,
+            on_full=self.on_full or OnFull.WAIT,
+            stream_buffer=self.stream_buffer or config.stream_buffer,
+            restart=self.child_spec() if self.restarts else None,
+            supervisor=self.supervisor,
         )
 
     def updated(self, others: ActorOptions) -> ActorOptions:
@@ -72,13 +171,26 @@ NO_OPTIONS: Final = ActorOptions()
 """Everything is left to the configuration."""
 
 
-def _check_count(name: str, value: object) -> None:
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; 0 or more seconds, and not for ever")
+
+
+def _check_count(name: str, value: object, *, least: int = 1) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} is {value}; at least 1")
+    if value < least:
+        raise ValueError(f"{name} is {value}; at least {least}")
 
 
 E = TypeVar("E", bound=Enum)

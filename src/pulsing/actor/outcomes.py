@@ -20,11 +20,13 @@ class Counters:
     Attributes:
         expired: messages whose deadline passed.
         raised: exceptions that left an actor's code.
+        restarts: actors that were made to run again.
         lost_tells: tells that failed without anybody waiting for them.
     """
 
     expired: int = 0
     raised: int = 0
+    restarts: int = 0
     lost_tells: int = 0
 
 

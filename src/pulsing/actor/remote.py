@@ -20,12 +20,13 @@ from typing import (
     ParamSpec,
     Self,
     TypeVar,
+    Unpack,
     cast,
     overload,
 )
 
 from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
-from pulsing.actor.options import NO_OPTIONS, ActorOptions
+from pulsing.actor.options import NO_OPTIONS, ActorOptions, RestartOptions
 from pulsing.actor.scheduling import delayed
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class Actor:
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
         stream_buffer: int | None = None,
+        **restart: Unpack[RestartOptions],
     ) -> Spawner[P, A]:
         """The class with options; ``.spawn(...)`` then takes the constructor's arguments only.
 
@@ -208,6 +210,7 @@ class Actor:
             mailbox_size: see `remote`.
             on_full: see `remote`.
             stream_buffer: see `remote`.
+            restart: see `RestartOptions`.
 
         Raises:
             ValueError: an option has no such value.
@@ -219,6 +222,7 @@ class Actor:
             mailbox_size=mailbox_size,
             on_full=on_full,
             stream_buffer=stream_buffer,
+            **restart,
         )
         options = options_of(owner).updated(changed)
         return Spawner(owner, options, name, public, placement, system)
@@ -283,6 +287,7 @@ if TYPE_CHECKING:
             mailbox_size: int | None = None,
             on_full: str | OnFull | None = None,
             stream_buffer: int | None = None,
+            **restart: Unpack[RestartOptions],
         ) -> Spawner[P, ActorProxy[T]]: ...
         async def resolve(
             cls,
@@ -317,6 +322,7 @@ def remote(
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
     stream_buffer: int | None = None,
+    **restart: Unpack[RestartOptions],
 ) -> RemoteDecorator: ...
 def remote(
     cls: Any = None,
@@ -327,6 +333,7 @@ def remote(
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
     stream_buffer: int | None = None,
+    **restart: Unpack[RestartOptions],
 ) -> Any:
     """Make a class an actor class: it gains ``spawn``, ``options`` and ``resolve``.
 
@@ -341,6 +348,7 @@ def remote(
         on_full: what a caller gets when the mailbox is full: ``"wait"`` (default) or
             ``"reject"``, which raises MailboxFull.
         stream_buffer: items a stream may be ahead of its consumer. Default: the system's, 256.
+        restart: when it is restarted, and how it looks after its children; see `RestartOptions`.
 
     Raises:
         TypeError: not a class, or one with an own ``spawn``, ``options`` or ``resolve``.
@@ -352,6 +360,7 @@ def remote(
         mailbox_size=mailbox_size,
         on_full=on_full,
         stream_buffer=stream_buffer,
+        **restart,
     )
 
     def decorate(owner: Any) -> Any:

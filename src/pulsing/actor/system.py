@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pulsing.actor import travel
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.finding import arrived, at_node, find, stop_elsewhere
-from pulsing.actor.hosting import SystemState, retired
+from pulsing.actor.hosted_cell import retired
+from pulsing.actor.hosting import SystemState
 from pulsing.actor.networking import cautions
 from pulsing.actor.place import Reference, place_of
 from pulsing.actor.proxy import typed_proxy

@@ -96,6 +96,8 @@ class Batch(Job):
             except BaseException as raised:  # noqa: BLE001  # it belongs to the message
                 error = raised
             threads.post(self, invocation, (context, value), error, wake=number != last)
+            if error is not None and self.cell.falls_with(error):
+                break  # what follows is for the next instance
             del error
 
     def received(self, subject: Any, value: Any, error: BaseException | None) -> None:

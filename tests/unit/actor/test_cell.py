@@ -19,6 +19,9 @@ ALLOWED = {
     (CellState.STARTING, CellEvent.START_FAILED): CellState.STOPPED,
     (CellState.STARTING, CellEvent.STOP_ASKED): CellState.STOPPING,
     (CellState.RUNNING, CellEvent.STOP_ASKED): CellState.STOPPING,
+    (CellState.RUNNING, CellEvent.FAILED): CellState.RESTARTING,
+    (CellState.RESTARTING, CellEvent.STARTED): CellState.RUNNING,
+    (CellState.RESTARTING, CellEvent.STOP_ASKED): CellState.STOPPING,
     (CellState.STOPPING, CellEvent.START_FAILED): CellState.STOPPING,
     (CellState.STOPPING, CellEvent.ENDED): CellState.STOPPED,
 }

@@ -1,0 +1,369 @@
+"""Makes an actor run again after it failed: the same identity, another instance.
+
+At a restart, in this order: what runs is cancelled and its callers get ActorStopped; timers are
+cancelled and stashed messages go back to the front of the mailbox; once the code has left, children
+are stopped, the old instance is asked for its ``snapshot`` and ``on_stop`` runs. After the wait
+that the supervisor decides, the constructor runs with the same arguments, then on the new instance
+``restore(state)``, ``on_restart(error, attempt)`` and ``on_start``. The mailbox, the name and who
+watches the actor stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from pulsing.actor import lifecycle
+from pulsing.actor.construction import construct
+from pulsing.actor.exit_reason import ExitReason
+from pulsing.actor.exits import error_text
+from pulsing.actor.failing import fails_actor, is_fatal
+from pulsing.actor.methods import MethodTable
+from pulsing.actor.options import ActorOptions
+from pulsing.actor.restart_policy import RestartPolicy, wants_restart
+from pulsing.actor.supervision import EACH_FOR_ITSELF, Supervision
+from pulsing.actor.supervisor_events import ChildEnded, ChildStarted, ChildStopped, StartFailed
+from pulsing.errors import ActorStopped
+from pulsing.logs import LimitedLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pulsing.actor.cell import Cell
+    from pulsing.actor.dispatcher import Dispatcher
+    from pulsing.actor.restart_policy import ChildSpec
+    from pulsing.actor.supervisor_events import Stimulus
+
+_log = logging.getLogger(__name__)
+_limited = LimitedLogger(_log)
+_NOTHING: Final = object()
+
+
+class _Step(Enum):
+    """How far a restart has come."""
+
+    UP = "up"
+    """None is under way."""
+    LEAVING = "leaving"
+    """The old code is on its way out."""
+    CLEANING = "cleaning"
+    """The last hooks of the old instance run."""
+    DOWN = "down"
+    """No code is left; the supervisor decides when to go on."""
+    RENEWING = "renewing"
+    """The new instance is made and started."""
+    OVER = "over"
+    """The actor is stopped for good."""
+
+
+class Keeper:
+    """Restarts one actor.
+
+    Attributes:
+        spec: when, and how often.
+        error: what it failed with, until it runs again.
+        supervision: who decides; None until there is something to decide.
+    """
+
+    __slots__ = (
+        "_cell",
+        "_context",
+        "_make",
+        "_report",
+        "_snapshot",
+        "_step",
+        "_task",
+        "_timer",
+        "error",
+        "spec",
+        "supervision",
+    )
+
+    def __init__(self, cell: Cell, spec: ChildSpec, make: Callable[[], Any]) -> None:
+        self._cell = cell
+        self.spec = spec
+        self._make = make
+        self._context = cell.context.copy()  # before `on_start` changes it
+        self._snapshot: Any = _NOTHING
+        self._step = _Step.UP
+        self._report: Stimulus | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.error: BaseException | None = None
+        self.supervision: Supervision | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """The old instance has not been told of its end yet."""
+        return self._step is _Step.LEAVING
+
+    def may_restart(self, reason: ExitReason) -> bool:
+        """Whether the actor, ending now by itself, is one to be restarted."""
+        runs = self._cell.state is lifecycle.CellState.RUNNING
+        return runs and wants_restart(self.spec.policy, reason)
+
+    # --- the old instance
+
+    def failed(self, reason: ExitReason, error: BaseException | None, grace_s: float = 0.0) -> None:
+        """The actor, which runs, has failed or ended by itself."""
+        cell = self._cell
+        if self.supervision is None:
+            self.supervision = Supervision(EACH_FOR_ITSELF, cell, None)
+            self.supervision.adopt(cell, self.spec)
+        self.error = error
+        if error is not None:
+            _limited.warning(cell.label, "actor %s failed with %s", cell.label, error_text(error))
+        self._leave(ChildEnded(cell.actor_id.local, reason), grace_s)
+
+    def suspend(self) -> None:
+        """Stop the instance: the supervisor restarts several actors together."""
+        if self._cell.state is lifecycle.CellState.RUNNING:
+            self._leave(ChildStopped(self._cell.actor_id.local), 0.0)
+
+    def _leave(self, report: Stimulus, grace_s: float) -> None:
+        cell = self._cell
+        cell.advance(lifecycle.CellEvent.FAILED)
+        self._report = report
+        self._step = _Step.LEAVING
+        cell.dispatcher.timers.cancel_all(cell)
+        if cell.stash is not None:
+            cell.stash.restore()
+        if cell.job is not None:
+            cell.job.interrupted = True
+        if grace_s > 0:
+            self._timer = cell.dispatcher.loop.call_later(grace_s, self._interrupt)
+        else:
+            self._interrupt()
+        self.look()
+
+    def _interrupt(self) -> None:
+        cell = self._cell
+        if cell.active or cell.exclusive:
+            self._timer = cell.dispatcher.loop.call_later(lifecycle.LEAVE_S, self._out_of_patience)
+            for invocation in cell.running:
+                error = f"actor {cell.label} was restarted while the call ran"
+                invocation.withdraw(ActorStopped(error))
+
+    def _out_of_patience(self) -> None:
+        cell = self._cell
+        self._timer = None
+        if cell.exclusive:
+            _log.error(
+                "actor %s: code in a worker thread holds up its restart; it cannot be interrupted",
+                cell.label,
+            )
+            return
+        _log.error(
+            "actor %s: %d calls ignored their cancellation for %.0f s and are left behind by its "
+            "restart", cell.label, cell.active, lifecycle.LEAVE_S,
+        )  # fmt: skip
+        cell.disown()
+        self.look()
+
+    def look(self) -> None:
+        """Some code has ended; perhaps it was the last."""
+        cell = self._cell
+        if self._step is not _Step.LEAVING or cell.active or cell.exclusive:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        owner = cell.table.owner
+        if cell.children or hasattr(owner, "on_stop") or hasattr(owner, "snapshot"):
+            self._step = _Step.CLEANING
+            self._task = cell.dispatcher.keep(self._clean(), name=f"pulsing-end-{cell.label}")
+        else:
+            self._down()
+
+    async def _clean(self) -> None:
+        cell = self._cell
+        if cell.children:
+            await cell.stop_children()
+        if keeps_state(cell.table.owner):
+            try:
+                self._snapshot = await lifecycle.run_hook(cell, "snapshot")
+            except Exception:  # noqa: BLE001  # of the user's code
+                _log.exception("actor %s: snapshot failed; the last one is kept", cell.label)
+        await lifecycle.run_on_stop(cell, lifecycle.LEAVE_S)
+        self._down()
+
+    def _down(self) -> None:
+        self._task = None
+        self._step = _Step.DOWN
+        report, self._report = self._report, None
+        if self._cell.state is lifecycle.CellState.RESTARTING and report is not None:
+            self._tell(report)
+
+    def _tell(self, stimulus: Stimulus) -> None:
+        assert self.supervision is not None
+        self.supervision.tell(stimulus)
+
+    # --- the new one
+
+    def renew(self, attempt: int, error: BaseException | None) -> None:
+        """Make the actor run again; the supervisor hears how it went.
+
+        Args:
+            attempt: restarts in a row.
+            error: what made it necessary, or None for a normal end.
+        """
+        if self._step is not _Step.DOWN:
+            return  # it is being stopped
+        self._step = _Step.RENEWING
+        cell = self._cell
+        work = self._renew(attempt, error)
+        self._task = cell.dispatcher.keep(work, name=f"pulsing-restart-{cell.label}")
+
+    async def _renew(self, attempt: int, error: BaseException | None) -> None:
+        cell = self._cell
+        cell.dispatcher.counters.restarts += 1
+        key = cell.actor_id.local
+        try:
+            await self._start_again(attempt, error)
+        except BaseException as failure:  # whatever it is, it is of the user's code
+            task = asyncio.current_task()
+            assert task is not None
+            if isinstance(failure, asyncio.CancelledError) and task.cancelling():
+                raise
+            self._step = _Step.DOWN
+            self.error = failure
+            _limited.warning(
+                cell.label, "actor %s could not be restarted: %s", cell.label, error_text(failure)
+            )
+            self._tell(StartFailed(key))
+            return
+        finally:
+            self._task = None
+        if cell.state is not lifecycle.CellState.RESTARTING:
+            return  # it is being stopped
+        self._step = _Step.UP
+        self.error = None
+        cell.advance(lifecycle.CellEvent.STARTED)
+        cell.reschedule()
+        self._tell(ChildStarted(key))
+
+    async def _start_again(self, attempt: int, error: BaseException | None) -> None:
+        cell = self._cell
+        cell.context = self._context.copy()
+        make, executor = self._make, cell.options.executor
+        instance: object = await construct(cell.dispatcher, make, (), {}, executor)
+        cell.instance = instance
+        if type(instance) is not cell.table.owner:
+            cell.table = MethodTable.of(type(instance), executor)
+        if self._snapshot is not _NOTHING and keeps_state(cell.table.owner):
+            await lifecycle.run_hook(cell, "restore", self._snapshot)
+        await lifecycle.run_hook(cell, "on_restart", error, attempt)
+        await lifecycle.run_hook(cell, "on_start", cell.actor_id)
+
+    # --- the end
+
+    async def abandon(self) -> None:
+        """The actor is being stopped: whatever is under way ends here."""
+        step, self._step = self._step, _Step.OVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        task = self._task
+        if task is None or task is asyncio.current_task():
+            return
+        if step is _Step.RENEWING:
+            task.cancel()
+        _, late = await asyncio.wait((task,), timeout=2 * lifecycle.LEAVE_S)
+        if late:
+            _log.error("actor %s: its hooks did not end; they are left behind", self._cell.label)
+            task.cancel()
+
+
+def as_child_of(parent: Cell | None, options: ActorOptions, *, can_restart: bool) -> ActorOptions:
+    """The options of an actor; under a parent that supervises, the default is to be restarted."""
+    if parent is None or parent.options.supervisor is None or options.restart_policy is not None:
+        return options
+    policy = RestartPolicy.ON_FAILURE if can_restart else RestartPolicy.NEVER
+    return options.updated(ActorOptions(restart_policy=policy))
+
+
+def check_factory(
+    options: ActorOptions, factory: Callable[[], Any] | None, owner: type
+) -> ActorOptions:
+    """The options of a ready object.
+
+    Raises:
+        ValueError: it is to be restarted, and nothing is known that makes another object.
+    """
+    if options.restarts and factory is None:
+        assert options.restart_policy is not None
+        raise ValueError(
+            f"this {owner.__name__} is an instance already, so it cannot be made again for "
+            f"restart_policy={options.restart_policy.value!r}; spawn the class with its arguments, "
+            "or give a factory="
+        )
+    return options
+
+
+def keeps_state(owner: type[Any]) -> bool:
+    """Whether ``snapshot`` and ``restore`` of a class are hooks: it has both."""
+    return callable(getattr(owner, "snapshot", None)) and callable(getattr(owner, "restore", None))
+
+
+class Kept:
+    """The part of a `Cell` that fails, and may be restarted.
+
+    Attributes:
+        keeper: restarts it; None: nobody does.
+    """
+
+    if not TYPE_CHECKING:
+        __slots__ = ()  # those of the cell hold the attributes
+
+    if TYPE_CHECKING:
+        keeper: Keeper | None
+        dispatcher: Dispatcher
+        state: lifecycle.CellState
+
+        def stop(
+            self,
+            *,
+            grace_s: float = 0.0,
+            reason: ExitReason = ExitReason.NORMAL,
+            error: BaseException | None = None,
+        ) -> asyncio.Future[None]: ...
+
+    def falls_with(self, error: BaseException) -> bool:
+        """Whether the actor fails with what its code raised. Callable in any thread."""
+        return is_fatal(error) if self.keeper is None else fails_actor(error)
+
+    def crash(self, reason: ExitReason, error: BaseException | None = None) -> None:
+        """The actor has failed. It is restarted if its policy says so, otherwise stopped.
+
+        Nothing happens to one that is being stopped or restarted already.
+
+        Args:
+            reason: what its watchers hear if it is stopped.
+            error: what went wrong; ``on_restart`` gets it, and watchers its text.
+        """
+        if self.state not in _ALIVE:
+            return
+        keeper = self.keeper
+        fatal = error is not None and is_fatal(error)
+        if keeper is not None and keeper.may_restart(reason) and not fatal:
+            keeper.failed(reason, error)
+        else:
+            self.stop(reason=reason, error=error)
+
+    def finish(self, *, grace_s: float = 0.0) -> None:
+        """The actor ends itself. Under the policy ``always`` it is restarted.
+
+        Args:
+            grace_s: as for `Cell.stop`. At a restart the messages that wait are kept; those that
+                run may still finish.
+        """
+        keeper = self.keeper
+        if keeper is not None and keeper.may_restart(ExitReason.NORMAL):
+            keeper.failed(ExitReason.NORMAL, None, grace_s)
+        else:
+            self.stop(grace_s=grace_s)
+
+
+_ALIVE: Final = frozenset({lifecycle.CellState.STARTING, lifecycle.CellState.RUNNING})
