@@ -107,6 +107,18 @@ class MailboxFull(PulsingRuntimeError):
     """The mailbox of the actor, or the send queue towards its node, is at its bound."""
 
 
+class Deadlock(PulsingRuntimeError):
+    """The call would have waited for itself: its actor waits for it. It was not started.
+
+    Attributes:
+        chain: names or ids of the actors, from the one that was called first to itself again.
+    """
+
+    def __init__(self, message: str = "", chain: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.chain = chain
+
+
 class NotAuthenticated(PulsingRuntimeError):
     """The peer is not a member of this cluster: passphrase missing, superfluous or different."""
 

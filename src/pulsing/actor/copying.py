@@ -99,6 +99,7 @@ class CopyingTarget(LocalTarget):
         ask.copy = self._copy
         scope = SCOPE.get()
         ask.sender = None if scope is None else scope.cell
+        ask.caller = scope
         cell.deliver(ask)
         return ask
 
@@ -115,6 +116,7 @@ class CopyingTarget(LocalTarget):
         stream.write = lambda item: append(copy(item))
         scope = SCOPE.get()
         stream.sender = None if scope is None else scope.cell
+        stream.caller = scope
         items = LocalItems(stream)
         cell.deliver(stream)
         return items

@@ -17,6 +17,7 @@ from pulsing.errors import DeadlineExceeded, Delivery, MailboxFull, PulsingRunti
 
 if TYPE_CHECKING:
     from pulsing.actor.cell import Cell
+    from pulsing.actor.deadline import Scope
     from pulsing.actor.methods import Method
     from pulsing.actor.runner import Runner
 
@@ -44,6 +45,7 @@ FINISHED: Final = Stage.FINISHED
 
 INVOCATION_SLOTS: Final = (
     "args",
+    "caller",
     "cell",
     "context",
     "deadline",
@@ -107,6 +109,7 @@ class Invocation:
 
     Attributes:
         cell: the actor.
+        caller: what the code that waits for it runs for, or None; see `pulsing.actor.chain`.
         method: what is called.
         args: positional arguments; dropped once the code has begun.
         kwargs: keyword arguments or None; dropped likewise.
@@ -125,6 +128,7 @@ class Invocation:
 
     if TYPE_CHECKING:
         cell: Cell
+        caller: Scope | None
         method: Method
         args: Sequence[Any]
         kwargs: dict[str, Any] | None
@@ -150,6 +154,7 @@ class Invocation:
     ) -> None:
         """Fill the slots of a new message."""
         self.cell = cell
+        self.caller = None
         self.method = method
         self.args = args
         self.kwargs = kwargs
@@ -269,7 +274,7 @@ class Invocation:
 
         Of one that was put aside, only what its code left behind.
         """
-        self.kwargs = self.context = self.work = self.runner = None
+        self.kwargs = self.context = self.work = self.runner = self.caller = None
         if self.stage is STASHED:
             return
         self.stage = FINISHED

@@ -45,13 +45,14 @@ class LocalAsk(Invocation, Reply):
         self.deadline = deadline
         self.stage = QUEUED
         self.watched = False
-        self.sender = self.meta = self.work = self.context = self.runner = None
+        self.sender = self.meta = self.work = self.context = self.runner = self.caller = None
         self.dispatcher = cell.dispatcher
         self.settled = False
         self.error = self._waiter = None
 
     def reply(self, value: Any) -> None:
         """See `Invocation.reply`."""
+        self.caller = None  # or each call of a chain without end would keep the one before
         if not self.settled:
             self.settled = True
             self.value = value
@@ -100,7 +101,7 @@ class LocalTell(Invocation, Reply):
         self.stage = QUEUED
         self.watched = False
         self.deadline = None
-        self.sender = self.meta = self.work = self.context = self.runner = None
+        self.sender = self.meta = self.work = self.context = self.runner = self.caller = None
         self.dispatcher = cell.dispatcher
         self.settled = False
         self.error = self._waiter = self.value = None
@@ -213,6 +214,7 @@ class LocalTarget:
                 deadline = inherited
             ask = LocalAsk(cell, method, call.args, call.kwargs, deadline)
             ask.sender = scope.cell
+            ask.caller = scope
         cell.deliver(ask)
         return ask
 
@@ -231,6 +233,7 @@ class LocalTarget:
         stream = LocalStream(cell, method, call.args, call.kwargs, deadline, call.buffer)
         if scope is not None:
             stream.sender = scope.cell
+            stream.caller = scope
         items = LocalItems(stream)
         cell.deliver(stream)
         return items

@@ -22,6 +22,7 @@ from pulsing.errors import (
     ActorNotFound,
     ActorStopped,
     DeadlineExceeded,
+    Deadlock,
     MailboxFull,
     MessageTooLarge,
     NameTaken,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from pulsing.actor.cell import Cell
     from pulsing.actor.cluster_wire import ClusterSide
+    from pulsing.actor.deadline import Scope
     from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.invocation import ItemSink
     from pulsing.actor.methods import Method
@@ -61,6 +63,7 @@ _STATUS: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (MailboxFull, 429),
     (DeadlineExceeded, 504),
     (NotAuthenticated, 403),
+    (Deadlock, 508),
     (WireError, 400),
     (PulsingRuntimeError, 503),
 )
@@ -114,6 +117,7 @@ class RemoteInvocation(Invocation, ServerStream):
     stage: Stage = FINISHED  # nothing has begun
     watched: bool = False
     sender: object = None
+    caller: Scope | None = None
     meta: dict[str, Any] | None = None
     work: Any = None
     context: Context | None = None
