@@ -2,7 +2,7 @@
 
 A reference travels as where its actor is, or, to a service, as its name and policy; the receiver
 makes one of its own system, without asking anybody. A typed proxy arrives typed when its class is
-imported there, otherwise untyped.
+imported there, otherwise untyped; a typed reference checks messages where all classes of them are.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pulsing.actor.message import Message, StreamMessage
+from pulsing.actor.message_types import Accepts, Literals
 from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.proxy import ActorProxy, class_of_proxy, typed_proxy
 from pulsing.actor.refs import ActorRef
 from pulsing.actor.service_place import ServicePlace, service_place
+from pulsing.actor.typed_refs import TypedRef
 from pulsing.errors import PulsingRuntimeError, WireError
 from pulsing.ids import ActorId
 from pulsing.wire.lookup import find_class, wire_name
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pulsing.actor.system import ActorSystem
 
 _MAX_TEXT_CHARS: Final = 1024
+_MAX_CLASSES: Final = 256
 
 WITHIN_NODE: Final[ContextVar[bool]] = ContextVar("pulsing_within_node", default=False)
 """A value is copied for an actor of the same node, which needs no address for a reference."""
@@ -97,6 +100,39 @@ def _unpack_proxy(packed: Any, system: ActorSystem) -> Any:
     return proxy
 
 
+def _pack_typed(reference: TypedRef[Any]) -> list[object]:
+    accepts = reference.accepts
+    names = None if accepts is None else [wire_name(each) for each in accepts.classes]
+    literals = [] if accepts is None else list(accepts.literals.values)
+    return [*_pack_place(reference), names, literals]
+
+
+def _unpack_typed(packed: Any, system: ActorSystem) -> TypedRef[Any]:
+    if not isinstance(packed, list):
+        raise WireError("a typed reference arrived that makes no sense")
+    facts = cast("list[object]", packed)
+    match facts[-2:]:
+        case [None, _]:
+            accepts = None
+        case [list(), list()] as known if len(cast("list[object]", known[0])) <= _MAX_CLASSES:
+            accepts = _accepts(*cast("list[list[object]]", known))
+        case _:
+            raise WireError("a typed reference arrived that makes no sense")
+    return TypedRef[Any].to(_unpack_place(facts[:-2], system), accepts)
+
+
+def _accepts(names: list[object], literals: list[object]) -> Accepts | None:
+    """What it takes; None when a class is not known here, so that nothing can be checked."""
+    found = [find_class(name) if isinstance(name, str) else None for name in names]
+    classes = [each for each in found if each is not None]
+    if len(classes) != len(found):
+        return None
+    checked = Accepts.of_classes(*classes)
+    if checked is None and classes:
+        return None
+    return Accepts(checked.classes if checked else (), Literals(tuple(literals)))
+
+
 # --- messages -----------------------------------------------------------------------------------
 
 
@@ -140,5 +176,6 @@ def register_all() -> None:
     """Let them travel. Doing it again changes nothing."""
     register_reference(ActorRef, _pack_place, _unpack_ref, name="pulsing:ActorRef")
     register_reference(ActorProxy, _pack_proxy, _unpack_proxy, name="pulsing:ActorProxy")
+    register_reference(TypedRef, _pack_typed, _unpack_typed, name="pulsing:TypedRef")
     register(Message, "pulsing:Message", pack=_pack_message, unpack=_unpack_message)
     register(StreamMessage, "pulsing:StreamMessage", pack=_pack_stream, unpack=_unpack_stream)

@@ -133,7 +133,7 @@ async def test_anything_callable_runs_inside_the_actor(diary: Any, until: Any, k
                 case "def method":
                     return ctx.schedule_once(0, book.note_in_thread)
                 case "lambda":
-                    return ctx.schedule_once(0, lambda: note())
+                    return ctx.schedule_once(0, lambda: note())  # noqa: PLW0108 - the case
                 case "partial":
                     return ctx.schedule_once(0, functools.partial(note_async, True))
                 case _:
@@ -210,7 +210,7 @@ async def test_no_burst_follows_a_stall(diary: Any, until: Any) -> None:
         await actor.do(lambda ctx, _: ctx.schedule_every(0.01, "tick"))
         await until(lambda: book.notes)
         before = len(book.notes)
-        time.sleep(0.2)
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop stands still
         stalled_until = time.monotonic()
         await until(lambda: len(book.notes) >= before + 4)
         after = [when for when in book.times if when >= stalled_until - 0.001]
