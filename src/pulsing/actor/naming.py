@@ -49,6 +49,8 @@ class NamingHost(WatchingHost):
             raise TypeError(f"cannot register {actor!r}: give a reference or proxy of an actor")
         if name is not None:
             canonical_name(name)
+        if not self.is_running:
+            self._refuse()
         cell = self._cell_here(actor)
         if cell is None:
             host_port, target = whereabouts(cast("ActorSystem", self), actor)

@@ -251,6 +251,11 @@ class Watching:
 
     # --- other nodes
 
+    def is_placed(self, actor_id: ActorId) -> bool:
+        """Whether an actor is watched, and its node knows of it."""
+        watched = self._watched.get(actor_id)
+        return watched is not None and watched.placed
+
     def is_guarded(self, node_id: str) -> bool:
         """Whether the cluster believes a node present, and would notice its death."""
         cluster = self._system.cluster

@@ -48,7 +48,8 @@ class WatchingHost(ClusteredHost):
         It comes exactly once: when the actor is gone for good (a restart is no end), when its
         node is dead or has left, or soon, with `ExitReason.NOT_FOUND`, when there is no such actor
         any more. A connection that is lost alone is no end. Of a reference to a name, the actor
-        that got the latest call, or would get the next one, is watched.
+        that got the latest call, or would get the next one, is watched. An actor of another node
+        that ends before that node knows of the watch, within a round trip, is not found.
 
         Cancellation: cancelling what this gives ends the watch.
 
