@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
 
 from pulsing.actor.mailbox import CellOptions, OnFull
 from pulsing.actor.methods import Executor
@@ -105,7 +105,7 @@ class ActorOptions:
         _check_count("max_restarts", restart.get("max_restarts"), least=0)
         for name in ("restart_window", "min_backoff", "max_backoff"):
             _check_seconds(name, restart.get(name))
-        given: object = restart.get("supervisor")
+        given = cast("object", restart.get("supervisor"))
         if not isinstance(given, SupervisorSpec | None):
             raise TypeError(f"supervisor is {given!r}; make it with pul.supervisor(...)")
         made = cls(
