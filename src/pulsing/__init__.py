@@ -11,6 +11,7 @@ from pulsing._version import __version__
 
 if TYPE_CHECKING:
     from pulsing.actor import sync as sync
+    from pulsing.actor import trace as trace
     from pulsing.actor.api import (
         actor_system,
         get_system,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         stateful,
     )
     from pulsing.actor.call import Call, StreamCall, Tell
+    from pulsing.actor.carried import propagate
     from pulsing.actor.context import ActorContext, current
     from pulsing.actor.dead_letters import DeadLetter, LetterReason
     from pulsing.actor.deadline import deadline
@@ -93,7 +95,7 @@ if TYPE_CHECKING:
     from pulsing.ids import ActorId
 
 _EXPORTS = {
-    "pulsing.actor": ("sync",),
+    "pulsing.actor": ("sync", "trace"),
     "pulsing.actor.api": (
         "actor_system",
         "get_system",
@@ -113,6 +115,7 @@ _EXPORTS = {
         "stateful",
     ),
     "pulsing.actor.call": ("Call", "StreamCall", "Tell"),
+    "pulsing.actor.carried": ("propagate",),
     "pulsing.actor.context": ("ActorContext", "current"),
     "pulsing.actor.dead_letters": ("DeadLetter", "LetterReason"),
     "pulsing.actor.deadline": ("deadline",),
@@ -245,6 +248,7 @@ __all__ = [
     "is_initialized",
     "method",
     "mount",
+    "propagate",
     "refer",
     "register",
     "remote",
@@ -256,6 +260,7 @@ __all__ = [
     "spawn",
     "stateful",
     "sync",
+    "trace",
     "unmount",
     "unregister",
     "watch",

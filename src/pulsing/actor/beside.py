@@ -1,10 +1,13 @@
 """What travels beside the arguments of a call made inside an actor: the ``meta`` of its envelope.
 
-Calls from outside actors have none. Keys are single letters:
+Calls from outside actors have none, unless a trace or such travels with them. The keys:
 
 ====  ===========================================================================
 ``s``  the number of the calling actor on its node
 ``a``  where that node listens
+``c``  the chain of the call, for asks; see `pulsing.actor.chain`
+``t``  the trace it belongs to, with ``ts``; see `pulsing.actor.carried`, as for the next
+``v``  values of context variables
 ====  ===========================================================================
 """
 
@@ -12,12 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pulsing.actor.carried import CARRIERS, carried
+from pulsing.actor.chain import CHAIN, chain_of
 from pulsing.actor.refs import ActorRef
 from pulsing.errors import PulsingRuntimeError
 from pulsing.ids import ActorId
 
 if TYPE_CHECKING:
-    from pulsing.actor.cell import Cell
+    from pulsing.actor.deadline import Scope
     from pulsing.actor.invocation import Invocation
     from pulsing.actor.system import ActorSystem
 
@@ -25,12 +30,23 @@ SENDER: Final = "s"
 ADDRESS: Final = "a"
 
 
-def meta_of(cell: Cell) -> dict[str, Any] | None:
-    """What travels with a call that an actor makes of an actor on another node."""
-    addr = cast("ActorSystem", cell.dispatcher.host).reachable_addr
-    if addr is None:
-        return None  # nobody could send it anything
-    return {SENDER: cell.actor_id.local, ADDRESS: addr}
+def meta_of(scope: Scope | None, *, waits: bool) -> dict[str, Any] | None:
+    """What travels with a call of an actor on another node.
+
+    Args:
+        scope: what the code that makes it runs for.
+        waits: that code waits for it: it is no tell.
+    """
+    meta: dict[str, Any] = {}
+    cell = None if scope is None else scope.cell
+    if cell is not None:
+        addr = cast("ActorSystem", cell.dispatcher.host).reachable_addr
+        if addr is not None:  # otherwise nobody could call it
+            meta[SENDER] = cell.actor_id.local
+            meta[ADDRESS] = addr
+            if waits:
+                meta[CHAIN] = chain_of(scope)
+    return carried(meta) if CARRIERS else meta or None
 
 
 def sender_of(invocation: Invocation, system: ActorSystem) -> ActorRef | None:

@@ -80,11 +80,11 @@ def _waiting(scope: Scope | None) -> Iterator[Invocation]:
 
 def _travelled(invocation: Invocation) -> list[str]:
     """The links that came with a message from another node. From a peer: anything is possible."""
-    found: object = invocation.meta.get(CHAIN) if invocation.meta is not None else None
+    found: Any = invocation.meta.get(CHAIN) if invocation.meta is not None else None
     if not isinstance(found, list):
         return []
-    links = cast("list[Any]", found)[:MAX_LINKS]
-    return [each for each in links if isinstance(each, str)]
+    links = cast("list[object]", found)
+    return [each for each in links[:MAX_LINKS] if isinstance(each, str)]
 
 
 def _is_held_by(cell: Cell, link: str, ours: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pulsing.actor.call import DEFAULT_TIMEOUT
+from pulsing.actor.carried import carried
 from pulsing.actor.deadline import SCOPE, call_deadline
 from pulsing.actor.local import LocalAsk, LocalTarget, LocalTell
 from pulsing.actor.local_streams import Collector, LocalItems, LocalStream
@@ -100,6 +101,7 @@ class CopyingTarget(LocalTarget):
         scope = SCOPE.get()
         ask.sender = None if scope is None else scope.cell
         ask.caller = scope
+        ask.meta = self._copy(carried())
         cell.deliver(ask)
         return ask
 
@@ -117,6 +119,7 @@ class CopyingTarget(LocalTarget):
         scope = SCOPE.get()
         stream.sender = None if scope is None else scope.cell
         stream.caller = scope
+        stream.meta = self._copy(carried())
         items = LocalItems(stream)
         cell.deliver(stream)
         return items

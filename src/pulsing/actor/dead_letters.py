@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pulsing.actor.feed import Feed
 from pulsing.errors import (
@@ -192,7 +192,7 @@ def lost_tell(
     """
     dispatcher.counters.lost_tells += 1
     text = f"{type(error).__name__}: {error}"
-    sender_id = getattr(sender, "actor_id", sender)
+    sender_id: Any = getattr(sender, "actor_id", sender)
     dispatcher.dead_letters.put(
         DeadLetter(target, method, message, reason or reason_of(error), text, sender_id)
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pulsing import clock
 from pulsing.actor.attributes import attribute_reader
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
+from pulsing.actor.carried import CARRIERS, carried
 from pulsing.actor.dead_letters import RECEIVE, LetterReason, lost_tell
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.invocation import INVOCATION_SLOTS, QUEUED, Invocation, ItemSink
@@ -215,6 +216,8 @@ class LocalTarget:
             ask = LocalAsk(cell, method, call.args, call.kwargs, deadline)
             ask.sender = scope.cell
             ask.caller = scope
+        if CARRIERS:
+            ask.meta = carried()
         cell.deliver(ask)
         return ask
 
@@ -234,6 +237,8 @@ class LocalTarget:
         if scope is not None:
             stream.sender = scope.cell
             stream.caller = scope
+        if CARRIERS:
+            stream.meta = carried()
         items = LocalItems(stream)
         cell.deliver(stream)
         return items
@@ -248,6 +253,8 @@ class LocalTarget:
         scope = SCOPE.get()
         if scope is not None:
             message.sender = scope.cell
+        if CARRIERS:
+            message.meta = carried()
         loop = cell.dispatcher.loop
         if _get_running_loop() is loop:
             if cell.deliver(message):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pulsing import clock
 from pulsing.actor.beside import meta_of
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
+from pulsing.actor.carried import CARRIERS
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.remote_items import RemoteItems
 from pulsing.actor.remote_replies import ItemsRequest, RemoteReply, RemoteTell, Request
@@ -102,6 +103,7 @@ class RemoteTarget:
             call.timeout is not DEFAULT_TIMEOUT
             or call.kwargs
             or SCOPE.get() is not None
+            or CARRIERS
             or _get_running_loop() is not self._loop
         ):
             return self._ask(call, block)
@@ -134,16 +136,14 @@ class RemoteTarget:
             timeout_ms = None if timeout is None else int(timeout * 1000)
         now = clock.monotonic()
         deadline = None if timeout is None else now + timeout
-        meta: dict[str, Any] | None = None
         scope = SCOPE.get()
         if scope is not None:
             inherited = scope.deadline
             if inherited is not None and (deadline is None or inherited < deadline):
                 deadline = inherited
                 timeout_ms = max(0, int((inherited - now) * 1000))
-            if scope.cell is not None:
-                meta = meta_of(scope.cell)
         reply = RemoteReply(self, call.method, deadline)
+        meta = meta_of(scope, waits=True)
         self._send(reply, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return reply
 
@@ -163,8 +163,7 @@ class RemoteTarget:
         request = ItemsRequest(self, call.method, deadline)
         items = RemoteItems(dispatcher, request.source, request.leave)
         block = self._block("ask", call.method, call.buffer)
-        cell = scope.cell if scope is not None else None
-        meta = None if cell is None else meta_of(cell)
+        meta = meta_of(scope, waits=True)
         self._send(request, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return items
 
@@ -181,9 +180,7 @@ class RemoteTarget:
             message.sender = scope.cell
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
-        scope = SCOPE.get()
-        cell = scope.cell if scope is not None else None
-        meta = None if cell is None else meta_of(cell)
+        meta = meta_of(scope, waits=False)
         envelope = [None, kwargs or None, meta, *args]
         if _get_running_loop() is dispatcher.loop:
             self._send(message, block, envelope)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Generator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing.actor.carried import arrived
 from pulsing.actor.deadline import SCOPE
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ def begin(invocation: Invocation) -> Any:
     arguments = invocation.args
     keywords = invocation.kwargs
     invocation.args = ()
+    function = invocation.method.function
+    if invocation.meta is not None:
+        function = arrived(invocation, function)
     if keywords:
         invocation.kwargs = None
-        work = invocation.method.function(invocation.cell.instance, *arguments, **keywords)
+        work = function(invocation.cell.instance, *arguments, **keywords)
     else:
-        work = invocation.method.function(invocation.cell.instance, *arguments)
+        work = function(invocation.cell.instance, *arguments)
     if work.__class__ is not CoroutineType:
         work = _await(work)
     invocation.work = work
@@ -56,10 +60,13 @@ def call(invocation: Invocation) -> Any:
     arguments = invocation.args
     keywords = invocation.kwargs
     invocation.args = ()
+    function = invocation.method.function
+    if invocation.meta is not None:
+        function = arrived(invocation, function)
     if keywords:
         invocation.kwargs = None
-        return invocation.method.function(invocation.cell.instance, *arguments, **keywords)
-    return invocation.method.function(invocation.cell.instance, *arguments)
+        return function(invocation.cell.instance, *arguments, **keywords)
+    return function(invocation.cell.instance, *arguments)
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:

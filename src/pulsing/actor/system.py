@@ -16,6 +16,7 @@ from pulsing.actor.place import Reference, place_of
 from pulsing.actor.proxy import typed_proxy
 from pulsing.actor.refs import ActorRef
 from pulsing.actor.spawning import SpawningHost
+from pulsing.actor.trace import look_for_provider
 from pulsing.addresses import ActorAddress
 from pulsing.config import SystemConfig
 from pulsing.ids import ActorId
@@ -85,6 +86,7 @@ class ActorSystem(SpawningHost):
         if loop is not None and loop is not running:
             raise ValueError("ActorSystem.create runs on the running loop; loop= is another one")
         system = cls(config if config is not None else SystemConfig.standalone(), running)
+        look_for_provider()
         try:
             if system.config.listen_addr is not None or system.config.passphrase is not None:
                 await system._start_network()
