@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from pulsing import clock
 from pulsing.testing.fabric import Fabric
 from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
 from pulsing.testing.leaks import assert_nothing_left
@@ -43,7 +43,7 @@ class LocalNode(ClusterNode):
 
     def hear(self, event: MemberEvent) -> None:
         """It believes something new of a member."""
-        self.saw(Sighting.of(event, time.monotonic()))
+        self.saw(Sighting.of(event, clock.monotonic()))
 
 
 class LocalCluster(ClusterHandle[LocalNode]):
@@ -145,7 +145,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         """
         node = self._nodes[index]
         assert node.state is not NodeState.ENDED, f"{node} has ended"
-        at = time.monotonic()
+        at = clock.monotonic()
         self._fabric.detach(index, node.node_id)
         if node.state is NodeState.FROZEN:
             self._fabric.freeze(index, frozen=False)
@@ -159,7 +159,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         Its actors go on, but nobody hears from them.
         """
         node = self._running(index)
-        at = time.monotonic()
+        at = clock.monotonic()
         node.state = NodeState.FROZEN
         self._fabric.freeze(index)
         _pausable(node.system).pause()
@@ -169,7 +169,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         """Let a frozen node go on."""
         node = self._nodes[index]
         assert node.state is NodeState.FROZEN, f"{node} is not frozen"
-        at = time.monotonic()
+        at = clock.monotonic()
         node.state = NodeState.RUNNING
         self._fabric.freeze(index, frozen=False)
         _pausable(node.system).resume()
@@ -180,7 +180,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
     def partition(self, *groups: Sequence[int]) -> float:
         """Cut the network into groups of nodes; who is in none is alone."""
         self._fabric.partition(groups)
-        return time.monotonic()
+        return clock.monotonic()
 
     def cut(self, senders: Sequence[int], receivers: Sequence[int]) -> None:
         """What some nodes say does not reach others; the other way it does."""
@@ -189,7 +189,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
     def heal(self) -> float:
         """Undo `partition`, `cut`, `delay` and `drop`."""
         self._fabric.heal()
-        return time.monotonic()
+        return clock.monotonic()
 
     def delay(self, one: int, other: int, milliseconds: float, jitter_ms: float = 0.0) -> None:
         """Delay everything between two nodes, each way; with jitter by up to so much more."""
@@ -226,7 +226,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         system = await ActorSystem.create(config)
         system.on_member_change(node.hear)
         for member in await system.members():
-            node.saw(Sighting.from_dict(member, time.monotonic()))
+            node.saw(Sighting.from_dict(member, clock.monotonic()))
         node.node_id = system.node_id
         node.addr = relay.addr
         node.running_system = system
