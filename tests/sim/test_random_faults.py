@@ -39,6 +39,7 @@ verbs = st.one_of(
     st.tuples(st.just("lose"), st.sampled_from(["0", "0.1", "0.4"])),
     st.tuples(st.just("heal"), st.just("")),
     st.tuples(st.just("stall"), slots.map(lambda slot: f"{slot}:7")),
+    st.tuples(st.just("churn"), slots.map(lambda slot: f"{slot}:30")),
 )
 moments = st.integers(0, 400).map(lambda tenths: tenths / 10)
 schedules = st.lists(

@@ -14,6 +14,7 @@ from .simulation import Simulation
 
 _NAMES: Final = 12
 """So few that many nodes have the same."""
+_CHURN_EVERY_S: Final = 0.03
 
 
 class Fault(NamedTuple):
@@ -23,7 +24,7 @@ class Fault(NamedTuple):
         at_s: seconds after the schedule began.
         verb: what; see `VERBS`.
         what: to whom: slots ``3`` or ``3,4``, groups ``0,1|2,3``, a pair ``0-1``, a slot and a
-            name ``3:actors/a``, a slot and seconds ``3:12.5``, a fraction.
+            name ``3:actors/a``, a slot and seconds or a number ``3:12.5``, a fraction.
     """
 
     at_s: float
@@ -78,7 +79,7 @@ def drawn(
     """
     schedule: list[Fault] = []
     at = 0.0
-    kinds = list(_DRAWN) if with_names else [each for each in _DRAWN if "register" not in each]
+    kinds = list(_DRAWN) if with_names else [each for each in _DRAWN if each not in _OF_NAMES]
     weights = [_DRAWN[kind] for kind in kinds]
     while (at := round(at + dice.expovariate(1 / every_s), 3)) < seconds:
         verb = dice.choices(kinds, weights)[0]
@@ -91,6 +92,8 @@ def drawn(
             sides = dice.sample(range(nodes), nodes)
             size = dice.randrange(1, nodes)
             what = "|".join(",".join(map(str, side)) for side in (sides[:size], sides[size:]))
+        elif verb == "churn":
+            what = f"{slot}:{dice.randrange(5, 60)}"
         elif verb == "stall":
             what = f"{slot}:{lasts:g}"
         elif verb == "lose":
@@ -137,6 +140,24 @@ def _silence(simulation: Simulation, slot: int) -> None:
 def _stall(simulation: Simulation, what: str) -> None:
     slot, _, seconds = what.partition(":")
     simulation.stall(int(slot), float(seconds))
+
+
+def _churn(simulation: Simulation, what: str) -> None:
+    """Actors start and stop on a node, one change every few milliseconds."""
+    slot, _, changes = what.partition(":")
+
+    def change(number: int) -> None:
+        process = simulation.process(int(slot))
+        name = f"actors/a{number * 7 % _NAMES}"
+        if process is not None and name in process.names:
+            simulation.unregister(int(slot), name)
+        else:
+            simulation.register(int(slot), name)
+
+    for number in range(int(changes)):
+        simulation.at(
+            simulation.now + number * _CHURN_EVERY_S, lambda number=number: change(number)
+        )
 
 
 def _partition(simulation: Simulation, what: str) -> None:
@@ -187,6 +208,7 @@ VERBS: Final[Mapping[str, Callable[[Simulation, str], None]]] = {
     "add": _add,
     "register": _named(Simulation.register),
     "unregister": _named(Simulation.unregister),
+    "churn": _churn,
 }
 """What a schedule may say, and what it does."""
 
@@ -204,7 +226,9 @@ _DRAWN: Final[Mapping[str, int]] = {
     "lose": 2,
     "register": 8,
     "unregister": 4,
+    "churn": 3,
 }
+_OF_NAMES: Final = frozenset({"register", "unregister", "churn"})
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "kill": ("restart", "same"),
     "silence": ("restart", "same"),

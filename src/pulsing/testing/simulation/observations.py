@@ -169,23 +169,19 @@ class Observations:
     def disagreement(self) -> str | None:
         """Where the views of the running differ from what is so; None: nowhere."""
         others = len(self.running) - 1
-        for process in self.processes:
-            if process.ended is not None:
-                if process.present_at:
-                    return f"{process} is {process.ended.value}, {process.present_at} do not know"
-            elif process.is_leaving:
+        for process in self.running.values():
+            if process.is_leaving:
                 return f"{process} has not finished its goodbye"
-            elif process.alive_at != others:
+            if process.alive_at != others:
                 return f"{process} is alive for {process.alive_at} of {others} others"
-        return None
+        return self.unnoticed()
 
-    def unknown_to(self, process: Process) -> list[Process]:
-        """Running others that a process does not believe to be alive, for messages."""
-        return [
-            each
-            for each in self.running.values()
-            if each is not process and process.belief(each.serial) != _ALIVE
-        ]
+    def unnoticed(self) -> str | None:
+        """Which process that ended somebody still believes to be there; None: there is none."""
+        for process in self.processes:
+            if process.ended is not None and process.present_at:
+                return f"{process} is {process.ended.value}, {process.present_at} do not know"
+        return None
 
     def _is_well(self, process: Process, at_s: float) -> bool:
         return (

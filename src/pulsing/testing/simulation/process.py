@@ -62,6 +62,8 @@ class Process:
         alive_at: how many running others believe that it is alive.
         present_at: how many running others believe that it is alive or suspect.
         names: what is registered on it: the number and the class of each name.
+        found: what it finds by each name: node ids and numbers of actors; of small worlds only.
+        disappeared: by node id: actors that it did not find any more, while their node was there.
         next_local: the number of the next actor on it.
     """
 
@@ -75,7 +77,9 @@ class Process:
         "clock",
         "core",
         "deadline",
+        "disappeared",
         "ended",
+        "found",
         "guarding",
         "inbound",
         "incarnation",
@@ -136,6 +140,8 @@ class Process:
         self.alive_at = 0
         self.present_at = 0
         self.names: dict[str, tuple[int, str]] = {}
+        self.found: dict[str, frozenset[tuple[str, int]]] = {}
+        self.disappeared: dict[str, set[int]] = {}
         self.next_local = 1
         self.messages_sent = 0
         self.bytes_sent = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pulsing.cluster.effects import CloseLinks, Effect, TellMemberChange
 from pulsing.cluster.members import Member, MemberStatus
@@ -66,7 +66,7 @@ def _wrong_move(
         known = process.believed_incarnation[subject.serial]
         if incarnation < known:
             return f" and back from incarnation {known} to {incarnation}"
-        if old >= _DEAD and status <= _SUSPECT and incarnation <= known:
+        if status < old and incarnation <= known:
             return f" without a higher incarnation than {known}"
     return None
 
@@ -81,6 +81,26 @@ def _left_behind(
     for name in subject.names:
         if any(each.node_id == subject.node_id for each in process.core.lookup(name)):
             return f", but still finds {name!r} there"
+    return None
+
+
+def broken_by_names(process: Process, names: Iterable[str]) -> str | None:
+    """The rule that a change of names breaks; None: none. To be asked after each of them.
+
+    A number of an actor is never given twice: what an observer saw disappear does not come back,
+    unless its node did.
+    """
+    for name in names:
+        now = {(each.node_id, each.local) for each in process.core.lookup(name)}
+        before = process.found.get(name, frozenset())
+        for node_id, local in now - before:
+            if local in process.disappeared.get(node_id, ()):
+                return f"{process} finds {name!r} on {node_id[:8]} again, actor {local}, that ended"
+        for node_id, local in before - now:
+            owner = process.core.members.get(node_id)
+            if owner is not None and owner.is_present:
+                process.disappeared.setdefault(node_id, set()).add(local)
+        process.found[name] = frozenset(now)
     return None
 
 

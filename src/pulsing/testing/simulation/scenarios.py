@@ -317,10 +317,16 @@ def scheduled(setting: Setting, schedule: list[faults.Fault]) -> Samples:
 
 
 def play_out(setting: Setting, schedule: list[faults.Fault]) -> tuple[Simulation, float]:
-    """Play a schedule, make all well again; the world, and how long it took until all agreed."""
+    """Play a schedule, make all well again; the world, and how long it took until all agreed.
+
+    First what ended must be noticed, and then those that are started in its place must be.
+    """
     simulation = setting.starting()
     faults.play(simulation, schedule)
     setting.pass_time(simulation, max((fault.at_s for fault in schedule), default=0.0) + 1)
+    simulation.recover(restart=False)
+    observed = simulation.observed
+    simulation.run_until(lambda: observed.unnoticed() is None, 120.0, "the end of a process")
     simulation.recover()
     return simulation, simulation.settle(within_s=120.0)
 

@@ -202,10 +202,12 @@ class Simulation:
             self.world.thaw(process)
 
     def stall(self, slot: int, seconds: float) -> None:
-        """Block a node's event loop for a while; its guard says that it is busy."""
+        """Block a node's event loop for a while; its guard says that it is busy.
+
+        So nobody may believe it dead meanwhile.
+        """
         process = self.process(slot)
         if process is not None and not process.is_frozen:
-            process.well_at = self.now  # the guard speaks for it: nobody may believe it dead
             process.guarding = True
             self.world.freeze(process)
             self.at(self.now + _GUARD_WAKES_S, lambda: self._guard_speaks(process))
@@ -260,14 +262,18 @@ class Simulation:
         for process in self.observed.running.values():
             self._well_again(process)
 
-    def recover(self) -> None:
-        """End everything that is wrong: cuts, loss, frozen and clogged nodes, empty slots."""
+    def recover(self, *, restart: bool = True) -> None:
+        """End everything that is wrong: cuts, loss, frozen and clogged nodes, empty slots.
+
+        Without ``restart`` what ended stays so.
+        """
         self.network.loss = 0.0
         self.heal()
         for slot in range(len(self._slots)):
             self.thaw(slot)
             self.unclog(slot)
-            self.restart(slot)
+            if restart:
+                self.restart(slot)
 
     # --- names
 

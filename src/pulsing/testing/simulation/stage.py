@@ -27,7 +27,7 @@ from .history import History
 from .network import Network
 from .observations import Observations
 from .process import Process
-from .safety import audit_beliefs, broken_by_change, broken_by_step
+from .safety import audit_beliefs, broken_by_change, broken_by_names, broken_by_step
 
 _ALIVE: Final = MemberStatus.ALIVE
 _DEADLINE_REACHED: Final = DeadlineReached()
@@ -238,11 +238,17 @@ class Stage:
         if broken is not None:
             self.violated(broken)
         is_parted = self.network.is_parted(process.slot, subject.slot)
+        if effect.member.status >= MemberStatus.DEAD:
+            process.disappeared.pop(subject.node_id, None)
         observed.told(process, subject, effect.member, self.now, is_parted=is_parted)
 
     def _names_changed(self, process: Process, effect: TellNameChange, _: object) -> None:
         if not effect.names:
             self.violated(f"{process} told of a change of no names")
+        if self._watches_all:
+            broken = broken_by_names(process, effect.names)
+            if broken is not None:
+                self.violated(broken)
 
     def _log_written(self, _process: Process, effect: WriteLog, _: object) -> None:
         self.log_lines[effect.severity.value, effect.key] += 1

@@ -53,6 +53,7 @@ def test_every_verb_can_be_said_of_any_node_in_any_state(verb: str) -> None:
         "slow": "1-2",
         "lose": "0.1",
         "stall": "1:3",
+        "churn": "1:9",
         "register": "1:actors/a",
         "unregister": "1:actors/a",
     }.get(verb, "1")
