@@ -121,6 +121,10 @@ class Network:
             scheme="http" if self._tls is None else "https",
         )
 
+    def hurry(self, address: str) -> None:
+        """Dial ``host:port`` at once when it is needed next, even if that failed a moment ago."""
+        self._pool.peer(address).hurry()
+
     # --- the cluster
 
     def cluster_wire(self) -> ClusterWire:

@@ -149,6 +149,7 @@ class NodeWatch:
         loss = Loss.CLOSED
         system = self._system
         try:
+            system.network().hurry(self.addr)  # the core makes pauses of its own
             items = aiter(
                 self._call("watched", self._node_id, system.node_id, system.reachable_addr)
             )

@@ -49,7 +49,8 @@ _Key = TypeVar("_Key")
 
 MAX_ORDERS: Final = 1000
 """In one batch."""
-FIRST_PAUSE_S: Final = 0.1
+FIRST_PAUSE_S: Final = 0.005
+"""Short: a process that is being killed may still accept a connection, and drop it."""
 LONGEST_PAUSE_S: Final = 2.0
 LINGER_S: Final = 30.0
 """For as long a session is kept that nobody needs."""
@@ -189,7 +190,7 @@ class WatchCore:
         if self._failures == 1 and loss is Loss.LOST:
             return self._open()
         self.phase = Phase.PAUSED
-        pause_s: float = min(FIRST_PAUSE_S * 2.0 ** min(self._failures, 10), LONGEST_PAUSE_S)
+        pause_s: float = min(FIRST_PAUSE_S * 2.0 ** min(self._failures, 16), LONGEST_PAUSE_S)
         self._deadline = now + pause_s
         return []
 

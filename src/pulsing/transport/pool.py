@@ -102,6 +102,11 @@ class Peer:
                 self._dial(), name=f"dial {self.address}", context=self._pool.context
             )
 
+    def hurry(self) -> None:
+        """Do not wait for the pause after a failed attempt to connect."""
+        self._next_attempt = -inf
+        self._urgent.set()
+
     # --- connecting
 
     async def _dial(self) -> None:
