@@ -25,6 +25,7 @@ from pulsing.actor.behaviors import (
 )
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.exits import Terminated
+from pulsing.actor.lifecycle import LEAVE_S
 from pulsing.actor.methods import Executor
 from pulsing.actor.scheduling import MessageTimer, check_interval
 from pulsing.actor.stash import Postponed, Stash
@@ -126,8 +127,9 @@ class Behaving:
         if isinstance(action, Become):
             self._behavior = await self._made(cell, action.behavior, ctx)
         elif action is STOP:
-            cell.stop()
-            cell.refuse_waiting()
+            cell.finish(grace_s=LEAVE_S)  # for this message, which has yet to be answered
+            if cell.stopping is not None:  # else it is restarted, and keeps what waits
+                cell.refuse_waiting()
         elif action is UNHANDLED:
             raise _unhandled(cell, behavior, msg)
         elif is_behavior(action):

@@ -70,7 +70,8 @@ class BehaviorAction:
 
     Attributes:
         Same: go on as before. A state that was changed in place stays changed.
-        Stop: stop the actor, after this message. What waits is refused.
+        Stop: stop the actor, after this message. What waits is refused. Under the restart policy
+            ``always`` the actor starts anew, and what waits is kept.
         Unhandled: this message is none for this behaviour: whoever asked gets
             `PulsingUnsupportedError`, a tell is reported as lost.
         Become: ``Become(behavior)``: go on as another behaviour.

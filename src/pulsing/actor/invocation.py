@@ -227,6 +227,7 @@ class Invocation:
         elif stage is QUEUED:
             self.drop()
             self.cell.withdrawn += 1
+            self.cell.dispatcher.counters.dropped += 1
         elif stage is STASHED:
             self.stage = CANCELLED
             self.drop()
@@ -255,6 +256,8 @@ class Invocation:
         """Its deadline has passed."""
         if self.stage is QUEUED:
             text, delivered = "before it was started", Delivery.NO
+        elif self.stage is STASHED:
+            text, delivered = "while the actor had put it aside", Delivery.UNKNOWN
         else:
             text, delivered = "while it ran; it is being cancelled", Delivery.UNKNOWN
         error = f"{self.cell.label}.{self.method.name}: the deadline of the call passed {text}"

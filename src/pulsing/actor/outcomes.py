@@ -19,12 +19,15 @@ class Counters:
 
     Attributes:
         expired: messages whose deadline passed.
+        dropped: messages taken back before any of their code ran: their deadline passed, their
+            caller gave up, or their timer was cancelled.
         raised: exceptions that left an actor's code.
         restarts: actors that were made to run again.
         lost_tells: tells that failed without anybody waiting for them.
     """
 
     expired: int = 0
+    dropped: int = 0
     raised: int = 0
     restarts: int = 0
     lost_tells: int = 0

@@ -76,6 +76,7 @@ class SystemStatus:
         letters = dispatcher.dead_letters
         return {
             "expired": counters.expired,
+            "dropped": counters.dropped,
             "raised": counters.raised,
             "lost_tells": counters.lost_tells,
             "dead_letters": letters.count,

@@ -81,7 +81,7 @@ async def using(system: pul.ActorSystem) -> None:
     await counter.ask(Increment)  # E:
     reading(counter)
     wider: pul.TypedRef[CounterMsg | str] = counter  # E:
-    print(wider)
+    assert wider
     pul.stateful(Count(), wrong)  # E:
     pul.stateful("no count", counting)  # E:
     pul.BehaviorAction.Become(counting)  # E:

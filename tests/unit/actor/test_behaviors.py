@@ -552,7 +552,7 @@ async def test_the_deadline_of_a_stashed_message_runs(kind: str) -> None:
     async with system() as s:
         ref = await spawn(s, kind, Door(), closed)
         began = time.monotonic()
-        with pytest.raises(pul.DeadlineExceeded):
+        with pytest.raises(pul.DeadlineExceeded, match="while the actor had put it aside"):
             await ref.ask("a").with_timeout(0.05)
         assert 0.045 < time.monotonic() - began < 1
         assert s.dispatcher.counters.expired == 1
@@ -758,3 +758,73 @@ async def test_spawn_from_a_thread_gives_a_typed_reference_too() -> None:
     async with pul.running():
         ref = await asyncio.to_thread(use)
         assert await ref.ask(Get()) == 3
+
+
+# --- restarts -------------------------------------------------------------------------------------
+
+
+def failing(
+    state: list[str], msg: str | pul.ReceiveTimeout, ctx: pul.BehaviorContext[str]
+) -> pul.BehaviorAction | None:
+    state.append("timeout" if isinstance(msg, pul.ReceiveTimeout) else msg)
+    match msg:
+        case "fail":
+            raise OSError("as asked")
+        case "stop":
+            return Stop
+        case "later":
+            if "fail" not in state and len(state) == 1:
+                state.pop()
+                ctx.stash(msg)
+                return None
+        case "rest":
+            ctx.set_receive_timeout(0.05)
+            return pul.Become(pul.stateful(state, failing))
+    ctx.reply(list(state))
+    return None
+
+
+@KINDS
+async def test_a_restart_begins_with_the_first_behaviour_and_a_fresh_state(
+    kind: str, until: Any
+) -> None:
+    async with system() as s:
+        options: dict[str, Any] = {"restart_policy": "on_failure", "min_backoff": 0.0}
+        ref = await spawn(s, kind, [], failing, name="phoenix", **options)
+        await ref.ask("rest")
+        assert await ref.ask("a") == ["rest", "a"]
+        with pytest.raises(OSError, match="as asked"):
+            await ref.ask("fail")
+        assert await ref.ask("b") == ["b"]
+        await asyncio.sleep(0.1)
+        assert await ref.ask("c") == ["b", "c"], "the receive timeout has ended with the first"
+        assert len(s.dispatcher.timers) == 0
+
+
+@KINDS
+async def test_stashed_messages_survive_a_restart_and_come_first(kind: str) -> None:
+    async with system() as s:
+        options: dict[str, Any] = {"restart_policy": "on_failure", "min_backoff": 0.0}
+        ref = await spawn(s, kind, Door(), closed_until_it_fails, **options)
+        early, failing_, late = await sent(ref, "early", "fail", "late")
+        with pytest.raises(OSError, match="as asked"):
+            await failing_
+        (opened,) = await sent(ref, "open")
+        assert await opened == 2
+        assert [await early, await late] == [["early"], ["early", "late"]]
+
+
+def closed_until_it_fails(door: Door, msg: str, ctx: pul.BehaviorContext[str]) -> Any:
+    if msg == "fail":
+        raise OSError("as asked")
+    return closed(door, msg, ctx)
+
+
+@KINDS
+async def test_stop_under_the_policy_always_begins_anew_and_keeps_what_waits(kind: str) -> None:
+    async with system() as s:
+        options: dict[str, Any] = {"restart_policy": "always", "min_backoff": 0.0}
+        ref = await spawn(s, kind, [], failing, **options)
+        _, stopped, after = await sent(ref, "a", "stop", "b")
+        assert await stopped is None
+        assert await after == ["b"]
