@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, remote
+    from pulsing.actor.restart_policy import RestartPolicy
     from pulsing.actor.shortcuts import (
         mount,
         refer,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         watch,
         whereis,
     )
+    from pulsing.actor.supervision import supervisor
     from pulsing.actor.system import ActorSystem
     from pulsing.actor.timers import Timer
     from pulsing.actor.typed_refs import TypedRef
@@ -127,6 +129,7 @@ _EXPORTS = {
     "pulsing.actor.proxy": ("ActorProxy",),
     "pulsing.actor.refs": ("ActorRef",),
     "pulsing.actor.remote": ("Actor", "remote"),
+    "pulsing.actor.restart_policy": ("RestartPolicy",),
     "pulsing.actor.shortcuts": (
         "mount",
         "refer",
@@ -138,6 +141,7 @@ _EXPORTS = {
         "watch",
         "whereis",
     ),
+    "pulsing.actor.supervision": ("supervisor",),
     "pulsing.actor.system": ("ActorSystem",),
     "pulsing.actor.timers": ("Timer",),
     "pulsing.actor.typed_refs": ("TypedRef",),
@@ -228,6 +232,7 @@ __all__ = [
     "RandomChoice",
     "ReceiveTimeout",
     "RendezvousHash",
+    "RestartPolicy",
     "RoundRobin",
     "StreamCall",
     "StreamHandle",
@@ -259,6 +264,7 @@ __all__ = [
     "shutdown",
     "spawn",
     "stateful",
+    "supervisor",
     "sync",
     "trace",
     "unmount",

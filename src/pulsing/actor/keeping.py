@@ -20,7 +20,7 @@ from pulsing.actor.construction import construct
 from pulsing.actor.exit_reason import ExitReason
 from pulsing.actor.exits import error_text
 from pulsing.actor.failing import fails_actor, is_fatal
-from pulsing.actor.methods import MethodTable
+from pulsing.actor.methods import MethodTable, keeps_state
 from pulsing.actor.options import ActorOptions
 from pulsing.actor.restart_policy import RestartPolicy, wants_restart
 from pulsing.actor.supervision import EACH_FOR_ITSELF, Supervision
@@ -128,8 +128,6 @@ class Keeper:
         self._report = report
         self._step = _Step.LEAVING
         cell.dispatcher.timers.cancel_all(cell)
-        if cell.stash is not None:
-            cell.stash.restore()
         if cell.job is not None:
             cell.job.interrupted = True
         if grace_s > 0:
@@ -170,8 +168,10 @@ class Keeper:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if cell.stash is not None:  # what a job in a thread gave back came later, and is there
+            cell.stash.restore()
         owner = cell.table.owner
-        if cell.children or hasattr(owner, "on_stop") or hasattr(owner, "snapshot"):
+        if cell.children or hasattr(owner, "on_stop") or keeps_state(owner):
             self._step = _Step.CLEANING
             self._task = cell.dispatcher.keep(self._clean(), name=f"pulsing-end-{cell.label}")
         else:
@@ -300,11 +300,6 @@ def check_factory(
             "or give a factory="
         )
     return options
-
-
-def keeps_state(owner: type[Any]) -> bool:
-    """Whether ``snapshot`` and ``restore`` of a class are hooks: it has both."""
-    return callable(getattr(owner, "snapshot", None)) and callable(getattr(owner, "restore", None))
 
 
 class Kept:

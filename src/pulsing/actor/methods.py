@@ -16,8 +16,13 @@ from typing import Any, ClassVar, Final, cast
 
 _AnyFunction = Callable[..., Any]
 
-HOOKS: Final = frozenset({"on_start", "on_stop", "metadata", "receive", "on_terminated"})
+HOOKS: Final = frozenset(
+    {"on_start", "on_stop", "on_restart", "metadata", "receive", "on_terminated"}
+)
 """Names the runtime calls on an actor. They are never remote methods."""
+
+STATE_HOOKS: Final = frozenset({"snapshot", "restore"})
+"""Hooks of a class that has both; one of them alone is a method like any other."""
 
 PART_OF_PULSING: Final = "__pulsing_part__"
 """Marks what Pulsing itself puts into a class (``spawn``): not methods of the actor."""
@@ -186,7 +191,7 @@ class MethodTable:
         """
         if self._attributes is None:
             found = frozenset(_find_attributes(self.owner))
-            self._attributes = found - self._methods.keys() - HOOKS
+            self._attributes = found - self._methods.keys() - hooks_of(self.owner)
         return self._attributes
 
 
@@ -199,7 +204,18 @@ def _public(name: str) -> bool:
     return not name.startswith("_")
 
 
+def hooks_of(owner: type) -> frozenset[str]:
+    """The names that the runtime calls on actors of a class, as far as the class has them."""
+    return HOOKS | STATE_HOOKS if keeps_state(owner) else HOOKS
+
+
+def keeps_state(owner: type) -> bool:
+    """Whether what ``snapshot`` of an instance gives goes to ``restore`` of the next one."""
+    return all(callable(getattr(owner, name, None)) for name in STATE_HOOKS)
+
+
 def _find_methods(owner: type, executor: Executor) -> Iterator[tuple[str, Method]]:
+    hooks = hooks_of(owner)
     seen: set[str] = set()
     for base in owner.__mro__:
         if base is object:
@@ -208,7 +224,7 @@ def _find_methods(owner: type, executor: Executor) -> Iterator[tuple[str, Method
             if name in seen:
                 continue
             seen.add(name)
-            if _public(name) and name not in HOOKS and _is_method(raw):
+            if _public(name) and name not in hooks and _is_method(raw):
                 yield name, Method(owner, name, raw, executor)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from pulsing.actor.api import default_system
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from pulsing.actor.behaviors import Behavior
     from pulsing.actor.exits import Terminated
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
+    from pulsing.actor.options import RestartOptions
     from pulsing.actor.place import Reference
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
@@ -39,6 +41,7 @@ async def spawn(  # type: ignore[overload-overlap]
     executor: str | Executor | None = None,
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
+    **restart: Unpack[RestartOptions],
 ) -> TypedRef[M]: ...
 @overload
 async def spawn(  # type: ignore[overload-overlap]
@@ -75,6 +78,8 @@ async def spawn(
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
     stream_buffer: int | None = None,
+    factory: Callable[[], object] | None = None,
+    **restart: Unpack[RestartOptions],
 ) -> ActorRef: ...
 async def spawn(
     actor: Any,
@@ -162,10 +167,16 @@ async def refer(
 
 
 def mount(
-    instance: object, *, name: str, public: bool = True, system: ActorSystem | None = None
+    instance: object,
+    *,
+    name: str,
+    public: bool = True,
+    factory: Callable[[], object] | None = None,
+    system: ActorSystem | None = None,
 ) -> ActorRef:
     """Make an object an actor, from synchronous code of any thread. See `ActorSystem.mount`."""
-    return (system or default_system()).mount(instance, name=name, public=public)
+    where = system or default_system()
+    return where.mount(instance, name=name, public=public, factory=factory)
 
 
 def unmount(name: str, *, system: ActorSystem | None = None) -> None:

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from pulsing.actor.behaving import actor_class
 from pulsing.actor.behaviors import Behavior, is_behavior
 from pulsing.actor.naming import NamingHost
-from pulsing.actor.options import ActorOptions
+from pulsing.actor.options import ActorOptions, RestartOptions
 from pulsing.actor.place import place_of
 from pulsing.actor.remote import options_of
 from pulsing.actor.typed_refs import TypedRef
 from pulsing.ids import generated_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pulsing.actor.cell import Cell
     from pulsing.actor.mailbox import OnFull
     from pulsing.actor.methods import Executor
@@ -43,6 +45,7 @@ class SpawningHost(NamingHost):
         executor: str | Executor | None = None,
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
+        **restart: Unpack[RestartOptions],
     ) -> TypedRef[M]: ...
     @overload
     async def spawn(  # type: ignore[overload-overlap]
@@ -79,6 +82,8 @@ class SpawningHost(NamingHost):
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
         stream_buffer: int | None = None,
+        factory: Callable[[], object] | None = None,
+        **restart: Unpack[RestartOptions],
     ) -> ActorRef: ...
     async def spawn(
         self,
@@ -102,7 +107,8 @@ class SpawningHost(NamingHost):
                 one), the id or name of a node, ``"label:gpu"`` or ``"label:zone=eu"``. The class
                 is found there by its import path, among what that node has imported.
             kwargs: for the constructor, when it is a class. For an instance: options as in
-                `pulsing.remote`; by default those of its class.
+                `pulsing.remote`, by default those of its class; and ``factory``, which makes
+                another object when it is to be restarted.
 
         Returns:
             A typed proxy for a class, an `ActorRef` for an instance.
@@ -161,9 +167,10 @@ class SpawningHost(NamingHost):
             raise TypeError(f"{actor!r} is an instance already; it stays on this node")
         if args:
             raise TypeError(f"{actor!r} is an instance already; it takes no arguments")
+        factory = kwargs.pop("factory", None)
         options = ActorOptions.checked(**kwargs)
         return await self.spawn_instance(
-            actor, name=name, public=public, options=options, parent=parent
+            actor, name=name, public=public, options=options, parent=parent, factory=factory
         )
 
     async def _spawn_behavior(
