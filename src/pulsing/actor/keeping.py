@@ -26,7 +26,6 @@ from pulsing.actor.restart_policy import RestartPolicy, wants_restart
 from pulsing.actor.supervision import EACH_FOR_ITSELF, Supervision
 from pulsing.actor.supervisor_events import ChildEnded, ChildStarted, ChildStopped, StartFailed
 from pulsing.errors import ActorStopped
-from pulsing.logs import LimitedLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from pulsing.actor.supervisor_events import Stimulus
 
 _log = logging.getLogger(__name__)
-_limited = LimitedLogger(_log)
 _NOTHING: Final = object()
 
 
@@ -114,7 +112,9 @@ class Keeper:
             self.supervision.adopt(cell, self.spec)
         self.error = error
         if error is not None:
-            _limited.warning(cell.label, "actor %s failed with %s", cell.label, error_text(error))
+            cell.dispatcher.log.warning(
+                cell.label, "actor %s failed with %s", cell.label, error_text(error)
+            )
         self._leave(ChildEnded(cell.actor_id.local, reason), grace_s)
 
     def suspend(self) -> None:
@@ -229,7 +229,7 @@ class Keeper:
                 raise
             self._step = _Step.DOWN
             self.error = failure
-            _limited.warning(
+            cell.dispatcher.log.warning(
                 cell.label, "actor %s could not be restarted: %s", cell.label, error_text(failure)
             )
             self._tell(StartFailed(key))
