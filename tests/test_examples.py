@@ -42,6 +42,35 @@ KUBERNETES = REPOSITORY / "deploy" / "kubernetes" / "pulsing.yaml"
                 "worker-1 | exited with 0",
             ],
         ),
+        (
+            "exits",
+            [
+                "both guests were greeted",
+                "a guest is gone: normal",
+                "a guest is gone: error PulsingSystemError: stumbled",
+                "the greeter is gone: node_down",
+                "its name stands for nobody",
+            ],
+        ),
+        (
+            "behavior_counter",
+            [
+                "counted to 5",
+                "refused: actors/counter takes Increment | Reset | Get, not str",
+                "reset to 0",
+            ],
+        ),
+        (
+            "agent",
+            [
+                "idle: hears 'why'",
+                "thinking: has it, with 1 more to come",
+                "answering: done: why is a good question\nidle: hears 'how'",
+                "thinking: has it, with 0 more to come",
+                "answering: done: how is a good question\nidle: falls asleep",
+                "the agent sleeps: normal",
+            ],
+        ),
         ("ping", ["pong     | ping 3 from", "pong 3", "ping has finished", "exited with 0"]),
     ],
 )

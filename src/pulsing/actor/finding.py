@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor.call import Call
 from pulsing.actor.describe import ActorDescription
+from pulsing.actor.gone import gone
 from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.service_place import service_place
 from pulsing.actor.steward import NODE_ACTOR
@@ -19,6 +20,7 @@ from pulsing.ids import ActorId
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from pulsing.actor.call import Target
     from pulsing.actor.directory import Directory
     from pulsing.actor.system import ActorSystem
     from pulsing.cluster.policies import Policy
@@ -194,15 +196,22 @@ def arrived(
 ) -> Place:
     """Where an actor is whose reference arrived in a message. Asks nobody.
 
+    One of this node that has stopped may arrive as well: only calls of it fail.
+
     Raises:
-        ActorNotFound: it was of this node and has stopped, or it cannot be reached.
+        ActorNotFound: its node has no address that is known here.
     """
     if actor_id.node == system.node_id:
         cell = directory.numbered(actor_id.local)
-        if cell is None:
-            raise ActorNotFound(f"actor {name or actor_id} of this node has stopped")
-        return system.place(cell)
-    if host_port is None:
+        if cell is not None:
+            return system.place(cell)
+        target: Target = gone(system.dispatcher, actor_id, name)
+        return Place(system, target, actor_id, name=name, class_name=class_name)
+    process = system.process_of(actor_id.node)
+    if process is not None:
+        target = process.target(f"@{actor_id}")
+        return Place(system, target, actor_id, name=name, class_name=class_name)
+    if not host_port:
         member = system.cluster.member(actor_id.node) if system.cluster is not None else None
         if member is None:
             raise ActorNotFound(f"actor {name or actor_id} lives on a node without an address")

@@ -374,3 +374,28 @@ async def test_thousands_are_watched_and_told_in_batches():
         await until(lambda: len(watcher.trace) == len(workers))
         assert len({each.ref for each in watcher.trace}) == len(workers)
         assert not len(one.watching)
+
+
+async def test_a_reference_to_what_has_stopped_arrives_and_only_its_calls_fail():
+    async with nodes(2) as (one, two):
+        watcher, ref = await started(one)
+        keeper = Watcher()
+        kept = await seen_from(one, await two.spawn(keeper))
+        worker = await one.spawn(Worker())
+        await kept.note({"worker": worker})
+        await one.stop(worker)
+        (back,) = await kept.trace
+        assert back == {"worker": worker}
+        again = back["worker"]
+        for call in (again.ping(), again.ask("msg"), again.no_such_method(1)):
+            with pytest.raises(pul.ActorStopped) as caught:
+                await call
+            assert caught.value.delivered is pul.Delivery.NO
+        with pytest.raises(pul.ActorStopped):
+            await again.tell("msg")
+        with pytest.raises(pul.ActorStopped):
+            await again.as_any().stream.tell()
+        await ref.do("watch", again)
+        assert (await hears(watcher)).reason is Reason.NOT_FOUND
+        with pytest.raises(pul.ActorNotFound):
+            await one.stop(again)
