@@ -128,6 +128,11 @@ class Call(Generic[T_co]):
         """The reading of an attribute."""
         return _Read(target, name, (), None)
 
+    @property
+    def key(self) -> bytes | None:
+        """What the callee recognises repetitions by, or None: there are none."""
+        return None
+
     def __repr__(self) -> str:
         state = "sent" if self._target is None else "not sent"
         return f"<Call {self.method} {state}>"

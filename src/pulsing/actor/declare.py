@@ -8,8 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from inspect import isasyncgenfunction, isgeneratorfunction
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from pulsing.actor.methods import DECLARED, Declaration, Executor
 from pulsing.actor.options import ActorOptions
@@ -26,11 +37,10 @@ R = TypeVar("R")
 class _DeclaredMethod:
     """What ``@pul.method`` leaves in the class: the function, with what was said about it."""
 
-    def __init__(
-        self, function: Callable[..., Any], executor: Executor | None, stream_buffer: int | None
-    ) -> None:
+    def __init__(self, declaration: Declaration) -> None:
+        function = declaration.function
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
-        setattr(self, DECLARED, Declaration(function, executor, stream_buffer))
+        setattr(self, DECLARED, declaration)
         self._function = function
         self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
 
@@ -96,7 +106,11 @@ def method(  # type: ignore[overload-overlap]
 def method(function: Callable[Concatenate[S, P], T], /) -> UnaryMethod[S, P, T, T]: ...
 @overload
 def method(
-    *, executor: str | Executor | None = None, stream_buffer: int | None = None
+    *,
+    executor: str | Executor | None = None,
+    stream_buffer: int | None = None,
+    idempotent: bool = False,
+    retries: int | None = None,
 ) -> MethodDecorator: ...
 def method(
     function: Callable[..., Any] | None = None,
@@ -104,6 +118,8 @@ def method(
     *,
     executor: str | Executor | None = None,
     stream_buffer: int | None = None,
+    idempotent: bool = False,
+    retries: int | None = None,
 ) -> Any:
     """Declare a method of an actor, so that type checkers know what calling it gives.
 
@@ -114,13 +130,45 @@ def method(
         function: the method, when used as ``@pul.method`` without parentheses.
         executor: ``"thread"`` or ``"loop"`` for this ``def`` method; default: the actor's.
         stream_buffer: items this stream may be ahead of its consumer; default: the actor's.
+        idempotent: running it twice does no more than running it once. Then calls of it through
+            proxies are repeated when the connection, the node or the actor was lost while they
+            ran, within their deadline, with growing pauses; the actor runs what arrives twice
+            once and gives both the same answer. All other calls are sent once.
+        retries: how often at most; default: 3 for an idempotent method.
 
     Raises:
-        ValueError: an option has no such value.
+        ValueError: an option has no such value; or ``retries`` of a method that is not idempotent.
+        TypeError: an idempotent method that streams.
     """
+    if executor in ("process", Executor.PROCESS):
+        raise ValueError("executor='process' is for actors, not for single methods of them")
     checked = ActorOptions.checked(executor=executor, stream_buffer=stream_buffer)
+    most = _checked_retries(idempotent, retries)
 
     def declare(function: Callable[..., Any]) -> _DeclaredMethod:
-        return _DeclaredMethod(function, checked.executor, checked.stream_buffer)
+        if idempotent and (isgeneratorfunction(function) or isasyncgenfunction(function)):
+            raise TypeError(f"{function.__qualname__} streams; a stream cannot be repeated")
+        return _DeclaredMethod(Declaration(function, checked.executor, checked.stream_buffer, most))
 
     return declare if function is None else declare(function)
+
+
+_RETRIES: Final = 3
+
+
+def _checked_retries(idempotent: bool, retries: int | None) -> int:
+    if not idempotent:
+        if retries:
+            raise ValueError(
+                f"retries={retries!r} needs idempotent=True: a call that may have run is repeated "
+                "only where running it twice does no harm"
+            )
+        return 0
+    if retries is None:
+        return _RETRIES
+    if isinstance(retries, bool) or not 0 <= retries <= _MOST_RETRIES:
+        raise ValueError(f"retries is {retries!r}; from 0 to {_MOST_RETRIES}")
+    return retries
+
+
+_MOST_RETRIES: Final = 100

@@ -16,6 +16,7 @@ from pulsing.errors import WireError
 from pulsing.ids import ActorId
 
 _MAX_SIGNATURE_CHARS: Final = 4096
+_MOST_RETRIES: Final = 100
 
 
 class MethodFacts(Protocol):
@@ -29,6 +30,8 @@ class MethodFacts(Protocol):
     def signature(self) -> inspect.Signature: ...
     @property
     def doc(self) -> str: ...
+    @property
+    def retries(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class DescribedMethod:
     kind: MethodKind
     signature_text: str
     doc: str
+    retries: int = 0
 
     @property
     def signature(self) -> inspect.Signature:
@@ -85,8 +89,10 @@ class ActorDescription:
         try:
             facts = cast("Mapping[str, Any]", data)
             methods = [
-                DescribedMethod(str(name), MethodKind(kind), str(signature), str(doc))
-                for name, kind, signature, doc in facts["methods"]
+                DescribedMethod(
+                    str(name), MethodKind(kind), str(signature), str(doc), _retries(more)
+                )
+                for name, kind, signature, doc, *more in facts["methods"]
             ]
             return cls(
                 actor_id=ActorId.parse(facts["actor_id"]),
@@ -115,12 +121,17 @@ def describe_actor(
         "actor_id": str(actor_id),
         "class": f"{owner.__module__}.{owner.__qualname__}",
         "methods": [
-            [each.name, each.kind.value, each.signature_text, each.doc] for each in table.methods
+            [each.name, each.kind.value, each.signature_text, each.doc, each.retries]
+            for each in table.methods
         ],
         "attributes": sorted(table.attributes),
         "receives": table.receive is not None,
         "metadata": dict(metadata),
     }
+
+
+def _retries(more: list[Any]) -> int:
+    return min(max(0, int(more[0])), _MOST_RETRIES) if more else 0
 
 
 # --- signatures ---------------------------------------------------------------------------------

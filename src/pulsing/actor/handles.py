@@ -31,6 +31,11 @@ class _Handle:
         self.__qualname__ = f"{place.class_name}.{name}"
         if facts is not None:
             self.__doc__ = facts.doc or None
+            if facts.retries:
+                from pulsing.actor.retrying import RetryingTarget
+
+                dispatcher = place.system.dispatcher
+                self._target = RetryingTarget(place.target, facts.retries, dispatcher)
 
     @property
     def __signature__(self) -> inspect.Signature:

@@ -62,19 +62,26 @@ class Executor(Enum):
     """Inline on the event loop: for methods of microseconds."""
     THREAD = "thread"
     """In a worker thread: blocking is fine."""
+    PROCESS = "process"
+    """In a process of the actor's own, with all of its code; there in a worker thread."""
 
 
 class Declaration:
     """What ``@pul.method`` was told about one method. ``None`` leaves it to the actor's options."""
 
-    __slots__ = ("executor", "function", "stream_buffer")
+    __slots__ = ("executor", "function", "retries", "stream_buffer")
 
     def __init__(
-        self, function: _AnyFunction, executor: Executor | None, stream_buffer: int | None
+        self,
+        function: _AnyFunction,
+        executor: Executor | None,
+        stream_buffer: int | None,
+        retries: int = 0,
     ) -> None:
         self.function = function
         self.executor = executor
         self.stream_buffer = stream_buffer
+        self.retries = retries
 
 
 class Method:
@@ -85,6 +92,7 @@ class Method:
         kind: how it runs.
         executor: where it runs; always `Executor.LOOP` for async kinds.
         stream_buffer: items a stream of it may be ahead of its consumer; ``None``: the actor's.
+        retries: how often a call of it is repeated at most; 0 unless it is idempotent.
         function: called as ``function(instance, *args, **kwargs)``, whatever kind of descriptor
             the class holds.
     """
@@ -97,16 +105,19 @@ class Method:
         "function",
         "kind",
         "name",
+        "retries",
         "stream_buffer",
     )
 
     def __init__(self, owner: type, name: str, raw: object, executor: Executor) -> None:
         declaration = cast("Declaration | None", getattr(raw, DECLARED, None))
         self.stream_buffer: int | None = None
+        self.retries = 0
         if declaration is not None:
             raw = declaration.function
             executor = declaration.executor or executor
             self.stream_buffer = declaration.stream_buffer
+            self.retries = declaration.retries
         self.name = name
         self.kind = _kind(raw)
         self.executor = Executor.LOOP if self.kind in _ON_LOOP else executor

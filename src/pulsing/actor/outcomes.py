@@ -23,6 +23,7 @@ class Counters:
             caller gave up, or their timer was cancelled.
         raised: exceptions that left an actor's code.
         restarts: actors that were made to run again.
+        repeated: calls of idempotent methods that were sent again.
         lost_tells: tells that failed without anybody waiting for them.
     """
 
@@ -30,6 +31,7 @@ class Counters:
     dropped: int = 0
     raised: int = 0
     restarts: int = 0
+    repeated: int = 0
     lost_tells: int = 0
 
 
@@ -57,5 +59,7 @@ def _trim(error: BaseException) -> None:
 
 _OWN_MODULES: Final = frozenset(
     f"pulsing.actor.{name}"
-    for name in ("behaving", "dispatcher", "producers", "runner", "steps", "threads")
+    for name in (
+        "behaving", "dispatcher", "producers", "reply", "runner", "stand_in", "steps", "threads",
+    )
 )

@@ -12,6 +12,7 @@ from pulsing.actor.beside import meta_of
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
 from pulsing.actor.carried import CARRIERS
 from pulsing.actor.deadline import SCOPE
+from pulsing.actor.once import KEY
 from pulsing.actor.remote_items import RemoteItems
 from pulsing.actor.remote_replies import ItemsRequest, RemoteReply, RemoteTell, Request
 from pulsing.errors import PulsingError, PulsingRuntimeError, WireError
@@ -144,6 +145,8 @@ class RemoteTarget:
                 timeout_ms = max(0, int((inherited - now) * 1000))
         reply = RemoteReply(self, call.method, deadline)
         meta = meta_of(scope, waits=True)
+        if call.key is not None:
+            meta = {**(meta or {}), KEY: call.key}
         self._send(reply, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return reply
 

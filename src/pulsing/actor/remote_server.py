@@ -17,6 +17,7 @@ from pulsing.actor.cluster_wire import CLUSTER_PATH
 from pulsing.actor.dead_letters import LetterReason, lost_tell
 from pulsing.actor.invocation import FINISHED, QUEUED, Invocation, Stage
 from pulsing.actor.message import StreamMessage
+from pulsing.actor.once import KEY, Execution, run_once
 from pulsing.actor.remote_items import RemoteItems, RemoteSink, Source, send_items
 from pulsing.errors import (
     ActorNotFound,
@@ -123,6 +124,8 @@ class RemoteInvocation(Invocation, ServerStream):
     context: Context | None = None
     runner: Runner | None = None
     is_tell: bool = False
+    execution: Execution | None = None
+    """What runs in its place; see `pulsing.actor.once`."""
 
     def __init__(self, connection: ServerConnection, stream_id: int, head: Head) -> None:
         self.connection = connection
@@ -166,6 +169,10 @@ class RemoteInvocation(Invocation, ServerStream):
         self.stage = QUEUED
         if meta is not None:
             self.meta = meta
+            if KEY in meta and not route.is_tell and self.reader is None:
+                self.stage = FINISHED  # another message runs in its place
+                run_once(self, meta[KEY])
+                return
         if not route.is_tell:
             cell.deliver(self)
             return
@@ -241,6 +248,8 @@ class RemoteInvocation(Invocation, ServerStream):
 
     def aborted(self, error: PulsingRuntimeError) -> None:
         """The caller is gone or took the call back: its code is cancelled."""
+        if self.execution is not None:
+            self.execution.left(self, comes_back=self.connection.closing is not None)
         self.withdraw()
 
     # --- out
@@ -292,14 +301,12 @@ class RemoteInvocation(Invocation, ServerStream):
     def _lost(self, error: PulsingRuntimeError, reason: LetterReason | None = None) -> None:
         """A tell that the mailbox had taken was not handled."""
         method = self.method.name
-        lost_tell(
-            self.cell.dispatcher, error, target=self.cell.label, method=method, reason=reason
-        )
+        lost_tell(self.cell.dispatcher, error, target=self.cell.label, method=method, reason=reason)
 
     def raised(self, error: BaseException) -> None:
         """See `Invocation.raised`."""
         if not self.closed:
-            self.respond_failure(status_of(error), self._encode_raised(error))
+            self.respond_failure(*self.describe_raised(error))
         elif self.is_tell:
             self.lost(error)
 
@@ -311,6 +318,10 @@ class RemoteInvocation(Invocation, ServerStream):
         text = "a tell to %s from %s failed: %s: %s"
         address = self.peer.address
         dispatcher.log.warning(f"tell {where}", text, where, address, type(error).__name__, error)
+
+    def describe_raised(self, error: BaseException) -> tuple[int, Body]:
+        """Status and body of the answer to a call whose code raised."""
+        return status_of(error), self._encode_raised(error)
 
     def _encode_raised(self, error: BaseException) -> Body:
         host: Host = self.connection.app

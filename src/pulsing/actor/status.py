@@ -78,6 +78,7 @@ class SystemStatus:
             "expired": counters.expired,
             "dropped": counters.dropped,
             "raised": counters.raised,
+            "repeated": counters.repeated,
             "lost_tells": counters.lost_tells,
             "dead_letters": letters.count,
             **{f"dead_{reason.value}": number for reason, number in letters.by_reason.items()},

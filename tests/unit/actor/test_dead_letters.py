@@ -281,7 +281,7 @@ async def test_kill_cancels_what_runs_refuses_what_waits_and_runs_no_on_stop():
         cell = system.named("actors/slow")
         cell.on_exit(lambda cell, reason, error: reasons.append(reason))
         asks = [asyncio.ensure_future(ref.take(number)) for number in range(3)]
-        while cell.queued < 2:
+        while (cell.active, cell.queued) != (1, 2):
             await asyncio.sleep(0.001)
         await system.kill(ref)
         outcomes = await asyncio.gather(*asks, return_exceptions=True)
