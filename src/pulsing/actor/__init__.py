@@ -4,6 +4,7 @@ Owns classes, proxies, references, mailboxes and the composition root `ActorSyst
 HTTP frames or sockets. Reading order, from the outside: ``api``, ``system``, ``spawning``,
 ``hosting``, ``remote``, ``declare``, ``methods``, ``proxy``, ``handles``, ``place``, ``refs``,
 ``call``; then the runtime: ``cell``, ``dispatcher``, ``runner``, ``steps``, ``threads``,
-``producers``, ``lifecycle``, ``timers``; what is built on it: ``behaviors``, ``scheduling``;
+``producers``, ``lifecycle``, ``timers``; what is built on it: ``behaviors``, ``scheduling``,
+``family``, ``kinship``, ``watching``, ``watch``, ``watch_core``, ``naming``;
 then what happens between nodes: ``travel``, ``describe`` and the ``remote_*`` files.
 """

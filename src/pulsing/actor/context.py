@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pulsing import clock
 from pulsing.actor.beside import sender_of
@@ -14,6 +14,7 @@ from pulsing.errors import PulsingRuntimeError
 if TYPE_CHECKING:
     from pulsing.actor.cell import Cell
     from pulsing.actor.invocation import Invocation
+    from pulsing.actor.refs import ActorRef
     from pulsing.actor.system import ActorSystem
     from pulsing.ids import ActorId
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """What contexts need of the system their actor lives in."""
 
-    def reference(self, whom: Cell | ActorId) -> Any:
+    def reference(self, whom: Cell | ActorId) -> ActorRef:
         """A reference to an actor, of this node or of another."""
         ...
 
@@ -54,12 +55,12 @@ class ActorContext(SchedulingContext, KinshipContext):
         return self._cell.name
 
     @property
-    def self_ref(self) -> Any:
+    def self_ref(self) -> ActorRef:
         """A reference to this actor, to be given to others."""
         return self._cell.dispatcher.host.reference(self._cell)
 
     @property
-    def sender(self) -> Any:
+    def sender(self) -> ActorRef | None:
         """A reference to the actor that sent the message, or None: it came from outside actors."""
         invocation = self._invocation
         if invocation is None:

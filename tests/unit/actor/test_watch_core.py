@@ -5,7 +5,13 @@ import collections
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pulsing.actor.exit_reason import ExitReason
 from pulsing.actor.watch_core import LINGER_S, LONGEST_PAUSE_S, MAX_ORDERS, Phase, WatchCore
@@ -372,5 +378,7 @@ class Conversation(RuleBasedStateMachine):
         assert not waiting, f"these ended and nobody was told: {waiting}"
 
 
-Conversation.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestConversation = Conversation.TestCase
+def test_whoever_is_watched_when_its_actor_ends_hears_once_whatever_sessions_are_lost():
+    run_state_machine_as_test(
+        Conversation, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+    )
