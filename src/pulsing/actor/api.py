@@ -157,6 +157,11 @@ def _check_loop(theirs: asyncio.AbstractEventLoop, ours: asyncio.AbstractEventLo
         )
 
 
+def adopt(system: ActorSystem) -> None:
+    """Make a system that was started otherwise the node of this process."""
+    _process.system = system
+
+
 async def shutdown() -> None:
     """End the node of this process: actors, port, tasks and threads. Without one: nothing.
 

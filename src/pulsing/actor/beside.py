@@ -5,6 +5,8 @@ Calls from outside actors have none, unless a trace or such travels with them. T
 ====  ===========================================================================
 ``s``  the number of the calling actor on its node
 ``a``  where that node listens
+``f``  instead of both: the id of the calling actor, and where its node listens; for calls that
+       come from the process of an actor, or are passed on to it
 ``c``  the chain of the call, for asks; see `pulsing.actor.chain`
 ``t``  the trace it belongs to, with ``ts``; see `pulsing.actor.carried`, as for the next
 ``v``  values of context variables
@@ -22,12 +24,12 @@ from pulsing.errors import PulsingRuntimeError
 from pulsing.ids import ActorId
 
 if TYPE_CHECKING:
+    from pulsing.actor.cell import Cell
     from pulsing.actor.deadline import Scope
     from pulsing.actor.invocation import Invocation
     from pulsing.actor.system import ActorSystem
 
-SENDER: Final = "s"
-ADDRESS: Final = "a"
+ORIGIN: Final = "f"
 
 
 def meta_of(scope: Scope | None, *, waits: bool) -> dict[str, Any] | None:
@@ -40,25 +42,51 @@ def meta_of(scope: Scope | None, *, waits: bool) -> dict[str, Any] | None:
     meta: dict[str, Any] = {}
     cell = None if scope is None else scope.cell
     if cell is not None:
-        addr = cast("ActorSystem", cell.dispatcher.host).reachable_addr
-        if addr is not None:  # otherwise nobody could call it
-            meta[SENDER] = cell.actor_id.local
-            meta[ADDRESS] = addr
-            if waits:
-                meta[CHAIN] = chain_of(scope)
+        meta.update(cast("ActorSystem", cell.dispatcher.host).sender_meta(cell))
+        if meta and waits:
+            meta[CHAIN] = chain_of(scope)
     return carried(meta) if CARRIERS else meta or None
+
+
+def forwarded_meta(scope: Scope | None) -> dict[str, Any]:
+    """What travels with a message that is passed on: its sender is the one it came with."""
+    meta: dict[str, Any] = {CHAIN: chain_of(scope)}
+    invocation = None if scope is None else scope.invocation
+    if invocation is not None:
+        origin = _origin(invocation)
+        if origin is not None:
+            meta[ORIGIN] = [str(origin[0]), origin[1]]
+    carried(meta)
+    return meta
+
+
+def _origin(invocation: Invocation) -> tuple[ActorId, str] | None:
+    """The actor that sent a message, and where its node listens ("" for this node)."""
+    sender: object = invocation.sender
+    if sender is not None:
+        return sender if isinstance(sender, ActorId) else cast("Cell", sender).actor_id, ""
+    connection = getattr(invocation, "connection", None)
+    match invocation.meta:
+        case {"f": [str(actor_id), str(addr)]}:
+            try:
+                return ActorId.parse(actor_id), addr
+            except ValueError:
+                return None
+        case {"s": int(local), "a": str(addr)} if connection is not None and local > 0:
+            return ActorId(connection.peer.node_id, local), addr
+        case _:
+            return None
 
 
 def sender_of(invocation: Invocation, system: ActorSystem) -> ActorRef | None:
     """The actor on another node that sent a message, as far as it says so."""
-    connection = getattr(invocation, "connection", None)
-    match invocation.meta:
-        case {"s": int(local), "a": str(addr)} if connection is not None and local > 0:
-            try:
-                actor_id = ActorId(connection.peer.node_id, local)
-                place = system.arrived(actor_id, name=None, host_port=addr, class_name="actor")
-            except (ValueError, PulsingRuntimeError):
-                return None
-            return ActorRef(place)
-        case _:
+    try:
+        origin = _origin(invocation)
+        if origin is None:
             return None
+        actor_id, addr = origin
+        return ActorRef(
+            system.arrived(actor_id, name=None, host_port=addr or None, class_name="actor")
+        )
+    except (ValueError, PulsingRuntimeError):
+        return None

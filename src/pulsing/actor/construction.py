@@ -62,6 +62,10 @@ async def construct(
     executor: Executor,
 ) -> Any:
     """Call the class. Raises what the constructor raises."""
+    if executor is Executor.PROCESS:
+        stand_in = owner(*args, **kwargs)
+        await stand_in.__pulsing_launch__()
+        return stand_in
     if executor is Executor.LOOP or getattr(owner, "__init__", None) is object.__init__:
         return owner(*args, **kwargs)
     construction = Construction(dispatcher, lambda: owner(*args, **kwargs))

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pulsing.actor.hosting import ActorHost
 from pulsing.actor.place import advertised
+from pulsing.actor.process_host import ProcessHost
 from pulsing.addresses import is_everywhere, is_loopback, split_host_port
 from pulsing.cluster.members import NodeInfo
 from pulsing.errors import PulsingRuntimeError
@@ -18,12 +18,13 @@ from pulsing.wire import Codec, WireLimits
 if TYPE_CHECKING:
     import asyncio
 
+    from pulsing.actor.cell import Cell
     from pulsing.actor.network import Network
     from pulsing.actor.remote_client import RemoteTarget
     from pulsing.config import SystemConfig
 
 
-class NetworkedHost(ActorHost):
+class NetworkedHost(ProcessHost):
     """The actors of one node, and how others reach it.
 
     Attributes:
@@ -56,6 +57,11 @@ class NetworkedHost(ActorHost):
         """What it says about itself to others."""
         addr = self.reachable_addr or ""
         return NodeInfo(self.node_id, addr, self.node_name, dict(self.config.labels))
+
+    def sender_meta(self, cell: Cell) -> dict[str, Any]:
+        """What others need to know to call an actor of this node back; nothing if they cannot."""
+        addr = self.reachable_addr
+        return {} if addr is None else {"s": cell.actor_id.local, "a": addr}
 
     # --- to others
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
@@ -47,6 +48,17 @@ class RestartOptions(TypedDict, total=False):
     supervisor: SupervisorSpec | None
 
 
+class SpawnOptions(RestartOptions, total=False):
+    """What can be said about an actor besides its concurrency, its mailbox and its streams.
+
+    Attributes:
+        env: variables of the environment of its process, for ``executor="process"``; they are set
+            before it starts. None as a value: the process does not have this one.
+    """
+
+    env: Mapping[str, str | None] | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActorOptions:
     """What was said about an actor; ``None`` leaves it to the configuration of the system.
@@ -63,6 +75,7 @@ class ActorOptions:
         min_backoff: see there.
         max_backoff: see there.
         supervisor: see there.
+        env: see `SpawnOptions`; as pairs.
     """
 
     max_concurrency: int | None = None
@@ -76,6 +89,7 @@ class ActorOptions:
     min_backoff: float | None = None
     max_backoff: float | None = None
     supervisor: SupervisorSpec | None = None
+    env: tuple[tuple[str, str | None], ...] | None = None
 
     @classmethod
     def checked(
@@ -86,7 +100,7 @@ class ActorOptions:
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
         stream_buffer: int | None = None,
-        **restart: Unpack[RestartOptions],
+        **restart: Unpack[SpawnOptions],
     ) -> Self:
         """Options from what a user wrote.
 
@@ -94,7 +108,7 @@ class ActorOptions:
             ValueError: an option has no such value; says which there are.
             TypeError: a number is not one, or there is no such option.
         """
-        for unknown in restart.keys() - RestartOptions.__annotations__.keys():
+        for unknown in restart.keys() - SpawnOptions.__annotations__.keys():
             raise TypeError(f"there is no option {unknown!r}")
         for name, value in (
             ("max_concurrency", max_concurrency),
@@ -120,6 +134,7 @@ class ActorOptions:
             min_backoff=restart.get("min_backoff"),
             max_backoff=restart.get("max_backoff"),
             supervisor=given,
+            env=_environment(restart.get("env")),
         )
         made.child_spec()  # checks them together
         return made
@@ -162,9 +177,39 @@ class ActorOptions:
         given = {name: each for name, each in others.as_dict().items() if each is not None}
         return replace(self, **given)
 
+    def given(self) -> dict[str, Any]:
+        """What was said, as plain data that `checked` understands, to be sent to other nodes."""
+        said = {
+            name: each.value if isinstance(each, Enum) else each
+            for name, each in self.as_dict().items()
+            if each is not None
+        }
+        if self.env is not None:
+            said["env"] = dict(self.env)
+        return said
+
     def as_dict(self) -> dict[str, Any]:
         """All options by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def _environment(env: object) -> tuple[tuple[str, str | None], ...] | None:
+    """Variables of an environment, as pairs.
+
+    Raises:
+        TypeError: they are not names and texts.
+    """
+    if env is None:
+        return None
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env is {env!r}; it maps names of variables to texts")
+    pairs = list(cast("Mapping[object, object]", env).items())
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str | None):
+            raise TypeError(f"env has {name!r}: {value!r}; names and values are texts, or None")
+        if not name or "=" in name or "\0" in name + (value or ""):
+            raise ValueError(f"env has {name!r}, which no environment can hold")
+    return tuple(cast("list[tuple[str, str | None]]", pairs))
 
 
 NO_OPTIONS: Final = ActorOptions()

@@ -53,6 +53,10 @@ _EVERYWHERE: Final = {
 }
 
 
+NO_ADDR: Final = "node.invalid:1"
+"""Where a node without a port is, for the processes of its actors (RFC 2606 2)."""
+
+
 class Place:
     """Where one actor is, seen from one system. Shared by references that were made together.
 
@@ -114,6 +118,8 @@ class Place:
     def address(self) -> ActorAddress:
         """The exact address of the actor, for use on any node that can reach its node."""
         host_port = self.host_port or self.system.reachable_addr
+        if host_port == NO_ADDR:
+            host_port = None
         node = self.actor_id.node if host_port is not None else LOCALHOST
         return ActorAddress(node=node, local=self.actor_id.local, host_port=host_port)
 

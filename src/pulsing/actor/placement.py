@@ -111,7 +111,7 @@ async def spawn_elsewhere(
         Exception: what starting it there raised.
     """
     fitting = candidates(system, placement)
-    request = [name, public, _given(options)]
+    request = [name, public, options.given()]
     for tried, member in enumerate(fitting, 1):
         if member.node_id == system.node_id:
             return None
@@ -166,15 +166,6 @@ def _nowhere(placement: Placement, members: list[Member]) -> str:
         return f"{begin}none of {len(members)} nodes has it; {there}"
     names = ", ".join(each.info.name for each in members[:20])
     return f"{begin}the nodes are {names}"
-
-
-def _given(options: ActorOptions) -> dict[str, Any]:
-    """What was said about an actor, as plain data."""
-    return {
-        name: each.value if isinstance(each, Enum) else each
-        for name, each in options.as_dict().items()
-        if each is not None
-    }
 
 
 async def _until_visible(system: ActorSystem, place: Place) -> None:

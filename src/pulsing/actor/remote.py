@@ -26,7 +26,7 @@ from typing import (
 )
 
 from pulsing.actor.methods import PART_OF_PULSING, Executor, is_part_of_pulsing
-from pulsing.actor.options import NO_OPTIONS, ActorOptions, RestartOptions
+from pulsing.actor.options import NO_OPTIONS, ActorOptions, SpawnOptions
 from pulsing.actor.scheduling import delayed
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Actor:
         mailbox_size: int | None = None,
         on_full: str | OnFull | None = None,
         stream_buffer: int | None = None,
-        **restart: Unpack[RestartOptions],
+        **restart: Unpack[SpawnOptions],
     ) -> Spawner[P, A]:
         """The class with options; ``.spawn(...)`` then takes the constructor's arguments only.
 
@@ -210,7 +210,7 @@ class Actor:
             mailbox_size: see `remote`.
             on_full: see `remote`.
             stream_buffer: see `remote`.
-            restart: see `RestartOptions`.
+            restart: see `SpawnOptions`.
 
         Raises:
             ValueError: an option has no such value.
@@ -287,7 +287,7 @@ if TYPE_CHECKING:
             mailbox_size: int | None = None,
             on_full: str | OnFull | None = None,
             stream_buffer: int | None = None,
-            **restart: Unpack[RestartOptions],
+            **restart: Unpack[SpawnOptions],
         ) -> Spawner[P, ActorProxy[T]]: ...
         async def resolve(
             cls,
@@ -322,7 +322,7 @@ def remote(
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
     stream_buffer: int | None = None,
-    **restart: Unpack[RestartOptions],
+    **restart: Unpack[SpawnOptions],
 ) -> RemoteDecorator: ...
 def remote(
     cls: Any = None,
@@ -333,7 +333,7 @@ def remote(
     mailbox_size: int | None = None,
     on_full: str | OnFull | None = None,
     stream_buffer: int | None = None,
-    **restart: Unpack[RestartOptions],
+    **restart: Unpack[SpawnOptions],
 ) -> Any:
     """Make a class an actor class: it gains ``spawn``, ``options`` and ``resolve``.
 
@@ -344,11 +344,12 @@ def remote(
         max_concurrency: calls one actor works on at a time; 1 makes it strictly sequential.
             Default: the system's, 1000.
         executor: where ``def`` methods run: ``"thread"`` (default), or ``"loop"`` for tiny ones.
+            ``"process"``: the actor has a process of its own.
         mailbox_size: messages that may wait for one actor. Default: the system's, 10 000.
         on_full: what a caller gets when the mailbox is full: ``"wait"`` (default) or
             ``"reject"``, which raises MailboxFull.
         stream_buffer: items a stream may be ahead of its consumer. Default: the system's, 256.
-        restart: when it is restarted, and how it looks after its children; see `RestartOptions`.
+        restart: when it is restarted, and how it looks after its children; see `SpawnOptions`.
 
     Raises:
         TypeError: not a class, or one with an own ``spawn``, ``options`` or ``resolve``.

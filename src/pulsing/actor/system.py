@@ -11,6 +11,7 @@ from pulsing.actor.deadline import SCOPE
 from pulsing.actor.finding import arrived, at_node, find, stop_elsewhere
 from pulsing.actor.hosted_cell import retired
 from pulsing.actor.hosting import SystemState
+from pulsing.actor.main_guard import check_not_again
 from pulsing.actor.networking import cautions
 from pulsing.actor.place import Reference, place_of
 from pulsing.actor.proxy import typed_proxy
@@ -82,6 +83,7 @@ class ActorSystem(SpawningHost):
             ValueError: ``loop`` is not the running loop.
             PulsingRuntimeError: the port cannot be opened. Nothing is left of the node.
         """
+        check_not_again()
         running = asyncio.get_running_loop()
         if loop is not None and loop is not running:
             raise ValueError("ActorSystem.create runs on the running loop; loop= is another one")
@@ -194,7 +196,7 @@ class ActorSystem(SpawningHost):
         """Where an actor is whose reference arrived in a message. Asks nobody.
 
         Raises:
-            ActorNotFound: it was of this node and has stopped, or it cannot be reached.
+            ActorNotFound: its node has no address that is known here.
         """
         return arrived(
             self,
@@ -323,6 +325,7 @@ class ActorSystem(SpawningHost):
         await self._stop_steward()
         self._metadata.clear()
         await self._close_cluster()
+        await self._end_processes()
         await self._stop_network()
         await self.dispatcher.close()
 
@@ -331,6 +334,7 @@ class ActorSystem(SpawningHost):
         if self.loop.is_closed() and self._state is not SystemState.CLOSED:
             self._state = SystemState.CLOSED
             self._directory.close()
+            self._abandon_processes()
             await self.dispatcher.threads.close(timeout_s=0)  # nobody on that loop would notice
 
     # --- the network

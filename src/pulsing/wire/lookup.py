@@ -12,12 +12,14 @@ from types import ModuleType
 from typing import cast
 
 MAIN = "__main__"
+_MAIN_AGAIN = "__mp_main__"
+"""The name of the program in processes that it has started; see `multiprocessing`."""
 
 
 def wire_name(cls: type) -> str:
     """The name a class travels under. A program started with ``-m`` uses its module's name."""
     module = cls.__module__
-    return f"{_main_module() if module == MAIN else module}:{cls.__qualname__}"
+    return f"{_main_module() if module in (MAIN, _MAIN_AGAIN) else module}:{cls.__qualname__}"
 
 
 def find_class(name: str) -> type | None:
