@@ -262,7 +262,7 @@ class BehaviorContext(ActorContext, Generic[M]):
         self.unstashing = False
 
     @property
-    def self_ref(self) -> TypedRef[M]:
+    def self_ref(self) -> TypedRef[M]:  # type: ignore[override]  # says more: which messages
         """A reference to this actor, to be given to others."""
         place = self.system.place(self._cell)
         return TypedRef[M].to(place, self._actor.accepts)
