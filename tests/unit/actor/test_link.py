@@ -7,6 +7,7 @@ import pytest
 
 import pulsing as pul
 from pulsing.testing import FaultProxy
+from tests.unit.actor.test_watch import Phoenix
 from tests.unit.actor.watchers import end, hears, nodes, seen_from, started, until
 
 Reason = pul.ExitReason
@@ -176,3 +177,15 @@ async def test_a_node_without_an_address_cannot_link_to_others():
             assert not len(one.watching)
         finally:
             await one.shutdown()
+
+
+async def test_a_linked_actor_whose_policy_says_so_is_restarted_instead():
+    async with nodes() as system:
+        phoenix = await system.spawn(Phoenix)
+        _, ref = await started(system)
+        await phoenix.link(ref)
+        await system.kill(ref)
+        async with asyncio.timeout(10):
+            while await phoenix.lives() != 1:
+                await asyncio.sleep(0.002)
+        assert not len(system.watching)

@@ -399,3 +399,56 @@ async def test_a_reference_to_what_has_stopped_arrives_and_only_its_calls_fail()
         assert (await hears(watcher)).reason is Reason.NOT_FOUND
         with pytest.raises(pul.ActorNotFound):
             await one.stop(again)
+
+
+@both
+async def test_a_restart_is_no_end(where):
+    async with pair(where) as (here, there):
+        watcher, ref = await started(here)
+        phoenix = await there.spawn(Phoenix)
+        seen = await here.resolve(str((await there.refer(phoenix)).address))
+        await ref.do("watch", seen)
+        with pytest.raises(RuntimeError):
+            await seen.burn()
+        assert await seen.lives().with_timeout(10) == 1
+        assert watcher.trace == []
+        await there.stop(phoenix)
+        assert await hears(watcher) == pul.Terminated(seen, Reason.NORMAL)
+        assert len(watcher.trace) == 1
+
+
+async def test_watches_of_an_actor_outlive_its_restart():
+    async with nodes() as system:
+        phoenix = await system.spawn(Phoenix)
+        worker = await system.spawn(Worker())
+        await phoenix.watch(worker)
+        with pytest.raises(RuntimeError):
+            await phoenix.burn()
+        assert await phoenix.lives() == 1
+        await system.stop(worker)
+        await until(lambda: system.numbered(phoenix.actor_id.local).instance.heard)
+
+
+@pul.remote(restart_policy="on_failure", min_backoff=0.001, max_backoff=0.01)
+class Phoenix:
+    def __init__(self):
+        self.restarts = 0
+        self.heard = []
+
+    async def on_restart(self, error, attempt):
+        self.restarts = attempt
+
+    async def on_terminated(self, event):
+        self.heard.append(event)
+
+    async def watch(self, whom):
+        await pul.current().watch(whom)
+
+    async def link(self, whom):
+        await pul.current().link(whom)
+
+    async def burn(self):
+        raise RuntimeError("burning")
+
+    async def lives(self):
+        return self.restarts
