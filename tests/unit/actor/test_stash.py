@@ -11,6 +11,7 @@ import pytest
 
 import pulsing as pul
 from pulsing.actor.stash import Stash
+from tests.integration import nodes
 from tests.unit.actor.behaving import (
     KINDS,
     Count,
@@ -170,6 +171,24 @@ async def test_a_message_that_fails_after_it_was_stashed_is_not_kept(kind: str) 
         with pytest.raises(ValueError, match="x"):
             await ref.ask("x")
         assert await ref.ask("count") == 0
+
+
+@KINDS
+async def test_messages_from_other_nodes_are_stashed_alike(kind: str, until: Any) -> None:
+    async with nodes.system("127.0.0.1:0") as host, nodes.system() as caller:
+        await spawn(host, kind, Door(), closed, name="door")
+        door = pul.TypedRef[str](await caller.resolve(f"actor://{host.addr}/door"))
+        asked = await sent(door, *"abc")
+        assert await door.ask("count") == 3
+        with pytest.raises(pul.DeadlineExceeded):
+            await door.ask("late").with_timeout(0.05)
+        asked[1].cancel()
+        await asyncio.wait([asked[1]])
+        dropped = host.dispatcher.deadlines
+        await until(lambda: len(dropped) == 2)
+        assert await door.ask("open") >= 2
+        assert [await asked[0], await asked[2]] == [["a"], ["a", "c"]]
+        assert await door.ask("d") == ["a", "c", "d"]
 
 
 # --- the receive timeout --------------------------------------------------------------------------
