@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from pulsing.actor.behaving import actor_class
 from pulsing.actor.behaviors import Behavior, is_behavior
+from pulsing.actor.methods import Executor
 from pulsing.actor.naming import NamingHost
 from pulsing.actor.options import ActorOptions, RestartOptions
 from pulsing.actor.place import place_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from pulsing.actor.cell import Cell
     from pulsing.actor.mailbox import OnFull
-    from pulsing.actor.methods import Executor
     from pulsing.actor.proxy import ActorProxy
     from pulsing.actor.refs import ActorRef
     from pulsing.actor.remote import Actor, ActorClass
@@ -187,6 +187,11 @@ class SpawningHost(NamingHost):
         if options.setdefault("max_concurrency", 1) != 1:
             raise ValueError(f"{behavior!r} takes one message at a time: max_concurrency is 1")
         checked = ActorOptions.checked(**options)
+        if checked.executor is Executor.PROCESS:
+            raise ValueError(
+                f"{behavior!r} is made of functions, which stay in this process; for one of its "
+                "own take a class"
+            )
         if public is None:
             public = name is not None
         proxy = await self.spawn_class(

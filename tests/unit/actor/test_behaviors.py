@@ -320,6 +320,8 @@ async def test_what_spawn_refuses() -> None:
             await s.spawn(behavior, max_concurrency=2)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="stays on this node"):
             await s.spawn(behavior, placement="remote")  # type: ignore[call-overload]
+        with pytest.raises(ValueError, match="stay in this process"):
+            await s.spawn(behavior, executor="process")
         with pytest.raises(ValueError, match="executor"):
             await s.spawn(behavior, executor="moon")
         await s.spawn(behavior, name="counter")
