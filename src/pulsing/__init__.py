@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pulsing.actor.declare import method
     from pulsing.actor.exit_reason import ExitReason
     from pulsing.actor.exits import Terminated
+    from pulsing.actor.groups import Group, GroupFailed, Results, group
     from pulsing.actor.handles import MethodHandle, StreamHandle
     from pulsing.actor.message import Message, StreamMessage, StreamWriter
     from pulsing.actor.proxy import ActorProxy
@@ -124,6 +125,7 @@ _EXPORTS = {
     "pulsing.actor.declare": ("method",),
     "pulsing.actor.exit_reason": ("ExitReason",),
     "pulsing.actor.exits": ("Terminated",),
+    "pulsing.actor.groups": ("Group", "GroupFailed", "Results", "group"),
     "pulsing.actor.handles": ("MethodHandle", "StreamHandle"),
     "pulsing.actor.message": ("Message", "StreamMessage", "StreamWriter"),
     "pulsing.actor.proxy": ("ActorProxy",),
@@ -206,6 +208,8 @@ __all__ = [
     "Deadlock",
     "Delivery",
     "ExitReason",
+    "Group",
+    "GroupFailed",
     "LeastInFlight",
     "LetterReason",
     "LocalFirst",
@@ -233,6 +237,7 @@ __all__ = [
     "ReceiveTimeout",
     "RendezvousHash",
     "RestartPolicy",
+    "Results",
     "RoundRobin",
     "StreamCall",
     "StreamHandle",
@@ -249,6 +254,7 @@ __all__ = [
     "current",
     "deadline",
     "get_system",
+    "group",
     "init",
     "is_initialized",
     "method",

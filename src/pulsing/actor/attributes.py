@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from pulsing.actor.chain import waiting_for
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.invocation import CANCELLED, RUNNING
 from pulsing.actor.methods import HOOKS, Executor, Method
@@ -27,7 +28,8 @@ async def _wait_for_others(_instance: object) -> None:
     scope = SCOPE.get()
     assert scope is not None
     assert scope.cell is not None
-    before = [each for each in scope.cell.running if each is not scope.invocation]
+    ours = (scope.invocation, *waiting_for(scope))  # which wait for this, in turn
+    before = [each for each in scope.cell.running if each not in ours]
     pause_s = _PAUSE_S
     while any(each.stage in _AT_WORK for each in before):
         await asyncio.sleep(pause_s)

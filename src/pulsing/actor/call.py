@@ -165,6 +165,14 @@ class Call(Generic[T_co]):
         self.buffer = items
         return self
 
+    def start(self) -> Waiting:
+        """Send it now; what this gives is awaited later. For those who wait for many.
+
+        Raises:
+            PulsingError: it cannot be sent. Nothing was delivered.
+        """
+        return self._take_target().start_ask(self)
+
     # --- awaited
 
     def __await__(self) -> Generator[Any, None, T_co]:
@@ -249,6 +257,10 @@ class _Read(Call[Any]):
     """The reading of an attribute; it has no arguments and gives no stream."""
 
     __slots__ = ()
+
+    def start(self) -> Waiting:
+        """See `Call.start`."""
+        return self._take_target().start_get(self)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._take_target().start_get(self).wait()

@@ -40,7 +40,7 @@ def link_of(cell: Cell) -> str:
 def chain_of(scope: Scope | None) -> list[str]:
     """The chain of a call made now, for its journey."""
     links: list[str] = []
-    for invocation in _waiting(scope):
+    for invocation in waiting_for(scope):
         mark = _IN_THREAD if _occupies(invocation) else ""
         links.append(mark + link_of(invocation.cell))
         links.extend(_travelled(invocation))
@@ -51,7 +51,7 @@ def refuse_deadlock(cell: Cell, invocation: Invocation) -> None:
     """A message finds its actor occupied: refuse it if that would be for ever."""
     links: list[str] = []
     ours = link_of(cell)
-    for waiting in _waiting(invocation.caller):
+    for waiting in waiting_for(invocation.caller):
         links.append(link_of(waiting.cell))
         if waiting.cell is cell and (_one_at_a_time(cell) or _occupies(waiting)):
             _refuse(invocation, links, ours)
@@ -68,7 +68,7 @@ def refuse_deadlock(cell: Cell, invocation: Invocation) -> None:
             return
 
 
-def _waiting(scope: Scope | None) -> Iterator[Invocation]:
+def waiting_for(scope: Scope | None) -> Iterator[Invocation]:
     """The messages of this node whose code waits for what is done in a scope, the nearest first."""
     for _ in range(MAX_LINKS):
         invocation = None if scope is None else scope.invocation
