@@ -100,9 +100,28 @@ async def run(options: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
                 print(f"{'':<10} - and {more} more")
             sys.stdout.flush()
             found[row.name] = {"title": row.title, **outcome.as_json()}
+            save(options, found)
     finally:
         await world.close()
     return found
+
+
+def save(options: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Write the files, after every row: a run that is interrupted keeps what it has."""
+    about = {
+        "python": platform.python_version(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "?",
+        "kernel": platform.release(),
+        "short": options.short,
+    }
+    results = {"about": about, "rows": found}
+    if options.json:
+        if options.merge and options.json.exists():
+            before = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+            results["rows"] = {**before, **found}
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.svg:
+        options.svg.write_text(plot.svg(results), encoding="utf-8")
 
 
 def main() -> int:
@@ -118,19 +137,6 @@ def main() -> int:
         return 0
     rows = chosen(options.only, short=options.short)
     found = run_on(options.loop, run(options, rows))
-    about = {
-        "python": platform.python_version(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "?",
-        "kernel": platform.release(),
-        "short": options.short,
-    }
-    results = {"about": about, "rows": found}
-    if options.merge and options.json and options.json.exists():
-        results["rows"] = {**json.loads(options.json.read_text())["rows"], **found}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    if options.svg:
-        options.svg.write_text(plot.svg(results))
     return 0 if all(each["met"] for each in found.values()) else 1
 
 
