@@ -5,6 +5,7 @@ HTTP frames or sockets. Reading order, from the outside: ``api``, ``system``, ``
 ``hosting``, ``remote``, ``declare``, ``methods``, ``proxy``, ``handles``, ``place``, ``refs``,
 ``call``; then the runtime: ``cell``, ``dispatcher``, ``runner``, ``steps``, ``threads``,
 ``producers``, ``lifecycle``, ``timers``; what is built on it: ``behaviors``, ``scheduling``,
-``family``, ``kinship``, ``watching``, ``watch``, ``watch_core``, ``naming``;
+``family``, ``kinship``, ``watching``, ``watch``, ``watch_core``, ``naming``, ``groups``,
+``dead_letters``, ``chain``, ``carried``, ``trace``, ``retrying``, ``once``;
 then what happens between nodes: ``travel``, ``describe`` and the ``remote_*`` files.
 """

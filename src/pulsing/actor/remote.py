@@ -347,7 +347,8 @@ def remote(
             ``"process"``: the actor has a process of its own.
         mailbox_size: messages that may wait for one actor. Default: the system's, 10 000.
         on_full: what a caller gets when the mailbox is full: ``"wait"`` (default) or
-            ``"reject"``, which raises MailboxFull.
+            ``"reject"``, which raises MailboxFull; ``"drop_oldest"`` or ``"drop_newest"``:
+            one message is dropped; an ask gets MailboxFull, a tell is a dead letter.
         stream_buffer: items a stream may be ahead of its consumer. Default: the system's, 256.
         restart: when it is restarted, and how it looks after its children; see `SpawnOptions`.
 
