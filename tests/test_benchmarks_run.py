@@ -71,3 +71,12 @@ def test_an_unknown_row_of_reliability_is_refused_with_its_name() -> None:
     done = run_benchmarks("--only", "nonsense", module="benchmarks.reliability")
     assert done.returncode != 0
     assert "nonsense" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_watchers_of_stopped_and_killed_actors_hear_once() -> None:
+    done = run_benchmarks(
+        "--kills", "1", "--stops", "2", "--actors", "50", module="benchmarks.watching"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" p99 ") == 5 + 1  # each line, and one title
