@@ -397,10 +397,9 @@ class _Candidate:
 
 
 def _proxy(place: Place, cls: type[Any] | None, given: Reference | None = None) -> Any:
-    if isinstance(given, ActorProxy):
-        proxy = cast("ActorProxy[Any]", given)
-        if cls in (None, class_of_proxy(proxy)):
-            return proxy
+    as_it_is: Any = given
+    if isinstance(given, ActorProxy) and cls in (None, class_of_proxy(as_it_is)):
+        return as_it_is
     untyped: ActorProxy[Any] = ActorProxy(place, None)
     return untyped if cls is None else typed_proxy(place, cls)
 
