@@ -221,8 +221,8 @@ class Control:
         """Run ``on_start`` and let messages in. Raises what ``on_start`` raises."""
         await lifecycle.start(self._cell(actor_id, name))
 
-    async def metadata(self) -> Any:
-        """What the hook of this name gives."""
+    async def say(self) -> Any:
+        """What the hook ``metadata`` gives."""
         said = self._instance.metadata()
         return await said if asyncio.iscoroutine(said) else said
 
@@ -230,6 +230,11 @@ class Control:
         """Stop the actor; ``on_stop`` runs last."""
         if self._system.main is not None:
             await self._system.main.stop()
+
+    async def is_ending(self) -> bool:
+        """Whether the actor ends with an error, by its own decision."""
+        main = self._system.main
+        return main is not None and main.exit_error is not None and is_fatal(main.exit_error)
 
     async def ended(self) -> tuple[str, BaseException | None, bool]:
         """Wait until the actor has ended by itself: why, with what error, whether for good."""

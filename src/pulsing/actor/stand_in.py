@@ -17,7 +17,7 @@ from pulsing.actor.call import RAW_METHOD, Call
 from pulsing.actor.deadline import SCOPE
 from pulsing.actor.exit_reason import ExitReason
 from pulsing.actor.methods import DECLARED, Executor, Method, MethodTable, keeps_state
-from pulsing.errors import ConnectionLost, NodeUnreachable, PulsingRuntimeError
+from pulsing.errors import ConnectionLost, NodeUnreachable, PulsingRuntimeError, PulsingSystemError
 from pulsing.wire.failures import came_from_actor
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class StandIn:
     async def on_stop(self) -> None:
         """Run ``on_stop`` in the process, and end it."""
         process = self._process
+        process.is_closing = True
         try:
             if not process.gone.done():
                 await process.order("stop")
@@ -101,7 +102,7 @@ class StandIn:
         except PulsingRuntimeError:
             return  # the process has ended, which is another matter
         reason = ExitReason(text)
-        if cell.instance is not self:
+        if self._process.is_closing:
             return
         if reason is ExitReason.NORMAL:
             cell.finish()
@@ -124,13 +125,26 @@ async def _answer(process: ActorProcess, call: Call[Any]) -> Any:
     try:
         return await call
     except PulsingRuntimeError as error:
-        if came_from_actor(error):
-            raise
         await _not_of_its_code(process, error)
+    except PulsingSystemError as error:
+        await _tell_whose(process, error)
+        raise
+
+
+class _InProcess(Exception):  # noqa: N818 - like RemoteTraceback
+    """The traceback of an exception that the code of this very actor raised, in its process."""
+
+
+async def _tell_whose(process: ActorProcess, error: PulsingSystemError) -> None:
+    """An error with which an actor ends for good: was it this one that said so of itself?"""
+    if not error.recoverable and await process.order("is_ending"):
+        error.__cause__ = _InProcess(str(error.__cause__))
 
 
 async def _not_of_its_code(process: ActorProcess, error: PulsingRuntimeError) -> None:
     """The framework gave up: tell the caller so, and not that the actor's code raised."""
+    if came_from_actor(error):
+        raise error
     scope = SCOPE.get()
     assert scope is not None
     if isinstance(error, ConnectionLost | NodeUnreachable):
@@ -223,9 +237,10 @@ def _many(name: str) -> Callable[..., Any]:
             async for item in items:
                 yield item
         except PulsingRuntimeError as error:
-            if came_from_actor(error):
-                raise
             await _not_of_its_code(process, error)
+        except PulsingSystemError as error:
+            await _tell_whose(process, error)
+            raise
         finally:
             await cast(Any, items).aclose()
 
@@ -240,4 +255,4 @@ def _hook(name: str) -> Callable[..., Any]:
 
 
 async def _metadata(stand_in: Any) -> Any:
-    return await stand_in._process.order("metadata")  # noqa: SLF001
+    return await stand_in._process.order("say")  # noqa: SLF001

@@ -138,7 +138,7 @@ def test_only_classes_can_be_decorated():
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ({"executor": "process"}, "'loop' or 'thread'"),
+        ({"executor": "fiber"}, "'loop' or 'thread' or 'process'"),
         ({"on_full": "drop"}, "'wait' or 'reject'"),
         ({"max_concurrency": 0}, "at least 1"),
         ({"mailbox_size": -1}, "at least 1"),
