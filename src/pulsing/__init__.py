@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from pulsing.actor.declare import method
     from pulsing.actor.exit_reason import ExitReason
     from pulsing.actor.exits import Terminated
-    from pulsing.actor.groups import Group, GroupFailed, Results, group
+    from pulsing.actor.group_results import GroupFailed, Results
+    from pulsing.actor.groups import Group, group
     from pulsing.actor.handles import MethodHandle, StreamHandle
     from pulsing.actor.message import Message, StreamMessage, StreamWriter
     from pulsing.actor.proxy import ActorProxy
@@ -125,7 +126,8 @@ _EXPORTS = {
     "pulsing.actor.declare": ("method",),
     "pulsing.actor.exit_reason": ("ExitReason",),
     "pulsing.actor.exits": ("Terminated",),
-    "pulsing.actor.groups": ("Group", "GroupFailed", "Results", "group"),
+    "pulsing.actor.group_results": ("GroupFailed", "Results"),
+    "pulsing.actor.groups": ("Group", "group"),
     "pulsing.actor.handles": ("MethodHandle", "StreamHandle"),
     "pulsing.actor.message": ("Message", "StreamMessage", "StreamWriter"),
     "pulsing.actor.proxy": ("ActorProxy",),

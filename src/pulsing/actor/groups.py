@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from pulsing import chance
 from pulsing.actor.attributes import BARRIER
 from pulsing.actor.call import Call
 from pulsing.actor.deadline import check_timeout
+from pulsing.actor.group_results import GroupFailed, Outcome, Results
 from pulsing.actor.place import Place, Reference, place_of
 from pulsing.actor.proxy import ActorProxy, class_of_proxy, typed_proxy
 from pulsing.actor.reply import Reply
@@ -32,92 +32,6 @@ M = TypeVar("M")
 
 What = str | Callable[[Any], Any]
 """The name of a method; or what makes a call of a member, as ``lambda member: member.ask(1)``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[M]):
-    """What became of the call of one member.
-
-    Attributes:
-        member: a proxy of the actor.
-        value: what it answered, unless there is an error.
-        error: why it did not, or None.
-        key: what the call was about, for `Group.scatter`.
-    """
-
-    member: M
-    value: Any = None
-    error: Exception | None = None
-    key: Any = None
-
-
-class Results(Sequence[Outcome[M]]):
-    """The outcomes of all members, in the order of the group."""
-
-    __slots__ = ("_outcomes",)
-
-    def __init__(self, outcomes: Iterable[Outcome[M]]) -> None:
-        self._outcomes = tuple(outcomes)
-
-    @property
-    def ok(self) -> list[Outcome[M]]:
-        """Those that went well."""
-        return [each for each in self._outcomes if each.error is None]
-
-    @property
-    def errors(self) -> list[Outcome[M]]:
-        """Those that failed; each has its ``error``."""
-        return [each for each in self._outcomes if each.error is not None]
-
-    @property
-    def values(self) -> list[Any]:
-        """What those answered that went well."""
-        return [each.value for each in self._outcomes if each.error is None]
-
-    def raise_if_failed(self) -> Self:
-        """Give these results if all went well.
-
-        Raises:
-            GroupFailed: one failed, or several.
-        """
-        if self.errors:
-            raise GroupFailed(self)
-        return self
-
-    @overload
-    def __getitem__(self, index: int, /) -> Outcome[M]: ...
-    @overload
-    def __getitem__(self, index: slice, /) -> Sequence[Outcome[M]]: ...
-    def __getitem__(self, index: int | slice, /) -> Outcome[M] | Sequence[Outcome[M]]:
-        return self._outcomes[index]
-
-    def __len__(self) -> int:
-        return len(self._outcomes)
-
-    def __iter__(self) -> Iterator[Outcome[M]]:
-        return iter(self._outcomes)
-
-    def __repr__(self) -> str:
-        return f"<Results {len(self.ok)} ok, {len(self.errors)} failed>"
-
-
-class GroupFailed(PulsingRuntimeError):
-    """Members of a group failed.
-
-    Attributes:
-        results: the outcomes of all members.
-    """
-
-    def __init__(self, results: Results[Any]) -> None:
-        errors = results.errors
-        first = errors[0].error if errors else None
-        shown = "; ".join(f"{each.member!r}: {each.error!r}" for each in errors[:_SHOWN])
-        more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
-        super().__init__(f"{len(errors)} of {len(results)} members failed: {shown}{more}", first)
-        self.results = results
-
-
-_SHOWN: Final = 5
 
 
 class Broadcast(Generic[M]):

@@ -120,7 +120,7 @@ async def test_metadata_is_part_of_what_actors_say_of_themselves():
         cell = system.find_cell("actors/a")
         assert cell is not None
         described = system.describe(cell)
-        assert described["methods"] == [["slow", "async", "(seconds)", ""]]
+        assert described["methods"] == [["slow", "async", "(seconds)", "", 0]]
         assert described["metadata"] == {"gpu": "1"}
 
 
