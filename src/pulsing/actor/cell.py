@@ -15,7 +15,7 @@ from pulsing.actor.exclusion import Exclusive
 from pulsing.actor.exits import ExitReason, Mortal
 from pulsing.actor.family import Family
 from pulsing.actor.invocation import FINISHED, Invocation
-from pulsing.actor.keeping import Keeper, Kept
+from pulsing.actor.kept import Kept
 from pulsing.actor.lifecycle import CellEvent, CellState, Stopping, next_state
 from pulsing.actor.mailbox import Admission, CellOptions, admission
 from pulsing.actor.signals import Signalled
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pulsing.actor.dispatcher import Dispatcher
+    from pulsing.actor.keeping import Keeper
     from pulsing.actor.methods import MethodTable
     from pulsing.actor.reply import Signal
     from pulsing.actor.stash import Stash

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from pulsing.actor.methods import Executor
@@ -66,11 +67,19 @@ async def construct(
         stand_in = owner(*args, **kwargs)
         await stand_in.__pulsing_launch__()
         return stand_in
-    if executor is Executor.LOOP or getattr(owner, "__init__", None) is object.__init__:
+    if is_quick(owner, executor):
         return owner(*args, **kwargs)
     construction = Construction(dispatcher, lambda: owner(*args, **kwargs))
     dispatcher.threads.submit(construction)
     return await construction.made
+
+
+def is_quick(make: Callable[..., Any], executor: Executor) -> bool:
+    """Whether a constructor may run on the loop: there is none, or the class says so."""
+    if executor is Executor.LOOP:
+        return True
+    owner: object = make.func if isinstance(make, partial) else make  # pyright: ignore[reportUnknownMemberType]
+    return getattr(owner, "__init__", None) is object.__init__
 
 
 def start_failure(error: Exception, *, node: str, actor: str, hook: str) -> BaseException:

@@ -8,6 +8,8 @@ from enum import Enum
 class ExitReason(Enum):
     """Why an actor is no more."""
 
+    __hash__ = object.__hash__  # that of enums is slow, and looked up at every failure
+
     NORMAL = "normal"
     """It was asked to stop, or stopped itself, or its system was shut down."""
     ERROR = "error"

@@ -17,7 +17,8 @@ from pulsing.actor.describe import describe_actor
 from pulsing.actor.directory import Directory
 from pulsing.actor.dispatcher import Dispatcher
 from pulsing.actor.hosted_cell import HostedCell
-from pulsing.actor.keeping import Keeper, as_child_of, check_factory
+from pulsing.actor.keeping import Keeper
+from pulsing.actor.kept import as_child_of, check_factory
 from pulsing.actor.local import LocalTarget
 from pulsing.actor.mailbox import CellOptions
 from pulsing.actor.methods import Executor, MethodTable

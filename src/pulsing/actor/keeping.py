@@ -16,27 +16,28 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor import lifecycle
-from pulsing.actor.construction import construct
+from pulsing.actor.construction import construct, is_quick
 from pulsing.actor.exit_reason import ExitReason
 from pulsing.actor.exits import error_text
-from pulsing.actor.failing import fails_actor, is_fatal
-from pulsing.actor.methods import MethodTable, keeps_state
-from pulsing.actor.options import ActorOptions
-from pulsing.actor.restart_policy import RestartPolicy, wants_restart
+from pulsing.actor.methods import Executor, MethodTable, keeps_state
+from pulsing.actor.restart_policy import wants_restart
 from pulsing.actor.supervision import EACH_FOR_ITSELF, Supervision
 from pulsing.actor.supervisor_events import ChildEnded, ChildStarted, ChildStopped, StartFailed
+from pulsing.actor.threads import Job
 from pulsing.errors import ActorStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from pulsing.actor.cell import Cell
-    from pulsing.actor.dispatcher import Dispatcher
     from pulsing.actor.restart_policy import ChildSpec
     from pulsing.actor.supervisor_events import Stimulus
+    from pulsing.actor.threads import WorkerThreads
 
 _log = logging.getLogger(__name__)
 _NOTHING: Final = object()
+_FIRST_HOOKS: Final = ("on_restart", "on_start")
 
 
 class _Step(Enum):
@@ -56,6 +57,31 @@ class _Step(Enum):
     """The actor is stopped for good."""
 
 
+class _Making(Job):
+    """The constructor of the next instance, in a worker thread."""
+
+    __slots__ = ("_context", "_error", "_instance", "_keeper", "_make")
+
+    def __init__(self, keeper: Keeper, context: Context, make: Callable[[], Any]) -> None:
+        self.interrupted = False
+        self._keeper = keeper
+        self._context = context
+        self._make = make
+        self._instance: object = None
+        self._error: BaseException | None = None
+
+    def run(self, threads: WorkerThreads) -> None:
+        """See `Job.run`."""
+        try:
+            self._instance = self._context.run(self._make)
+        except BaseException as error:  # noqa: BLE001  # of the user's code
+            self._error = error
+
+    def ended(self) -> None:
+        """See `Job.ended`."""
+        self._keeper.made(self._instance, self._error)
+
+
 class Keeper:
     """Restarts one actor.
 
@@ -66,6 +92,7 @@ class Keeper:
     """
 
     __slots__ = (
+        "_because",
         "_cell",
         "_context",
         "_make",
@@ -84,6 +111,7 @@ class Keeper:
         self.spec = spec
         self._make = make
         self._context = cell.context.copy()  # before `on_start` changes it
+        self._because: tuple[int, BaseException | None] = 0, None
         self._snapshot: Any = _NOTHING
         self._step = _Step.UP
         self._report: Stimulus | None = None
@@ -212,50 +240,95 @@ class Keeper:
         if self._step is not _Step.DOWN:
             return  # it is being stopped
         self._step = _Step.RENEWING
+        self._because = attempt, error
         cell = self._cell
-        work = self._renew(attempt, error)
-        self._task = cell.dispatcher.keep(work, name=f"pulsing-restart-{cell.label}")
+        dispatcher = cell.dispatcher
+        dispatcher.counters.restarts += 1
+        cell.context = self._context.copy()
+        executor = cell.options.executor
+        if executor is Executor.PROCESS:
+            self._task = dispatcher.keep(self._launch(), name=f"pulsing-restart-{cell.label}")
+        elif is_quick(self._make, executor):
+            # Not here: this may be the last step of the code that failed.
+            dispatcher.loop.call_soon(self._make_here, context=dispatcher.context)
+        else:
+            dispatcher.threads.submit(_Making(self, cell.context, self._make))
 
-    async def _renew(self, attempt: int, error: BaseException | None) -> None:
-        cell = self._cell
-        cell.dispatcher.counters.restarts += 1
-        key = cell.actor_id.local
+    def _make_here(self) -> None:
         try:
-            await self._start_again(attempt, error)
+            instance = self._cell.context.run(self._make)
+        except BaseException as error:  # noqa: BLE001  # of the user's code
+            self.made(None, error)
+        else:
+            self.made(instance, None)
+
+    async def _launch(self) -> None:
+        cell = self._cell
+        try:
+            instance = await construct(cell.dispatcher, self._make, (), {}, cell.options.executor)
+        except Exception as error:  # noqa: BLE001  # of the user's code, or of its process
+            self._task = None
+            self.made(None, error)
+        else:
+            self._task = None
+            self.made(instance, None)
+
+    def made(self, instance: object, error: BaseException | None) -> None:
+        """The constructor has returned, or failed."""
+        if self._step is not _Step.RENEWING:
+            return  # it is being stopped
+        if error is not None:
+            self._start_failed(error)
+            return
+        cell = self._cell
+        cell.instance = instance
+        owner = type(instance)
+        if owner is not cell.table.owner:
+            cell.table = MethodTable.of(owner, cell.options.executor)
+        if self._snapshot is _NOTHING and not any(hasattr(owner, each) for each in _FIRST_HOOKS):
+            self._run_again()
+            return
+        name = f"pulsing-restart-{cell.label}"
+        self._task = cell.dispatcher.keep(self._run_first_hooks(), name=name)
+
+    async def _run_first_hooks(self) -> None:
+        cell = self._cell
+        attempt, error = self._because
+        try:
+            if self._snapshot is not _NOTHING and keeps_state(cell.table.owner):
+                await lifecycle.run_hook(cell, "restore", self._snapshot)
+            await lifecycle.run_hook(cell, "on_restart", error, attempt)
+            await lifecycle.run_hook(cell, "on_start", cell.actor_id)
         except BaseException as failure:  # whatever it is, it is of the user's code
             task = asyncio.current_task()
             assert task is not None
             if isinstance(failure, asyncio.CancelledError) and task.cancelling():
                 raise
-            self._step = _Step.DOWN
-            self.error = failure
-            cell.dispatcher.log.warning(
-                cell.label, "actor %s could not be restarted: %s", cell.label, error_text(failure)
-            )
-            self._tell(StartFailed(key))
-            return
+            self._start_failed(failure)
+        else:
+            self._run_again()
         finally:
             self._task = None
+
+    def _start_failed(self, error: BaseException) -> None:
+        cell = self._cell
+        self._step = _Step.DOWN
+        self.error = error
+        cell.dispatcher.log.warning(
+            cell.label, "actor %s could not be restarted: %s", cell.label, error_text(error)
+        )
+        self._tell(StartFailed(cell.actor_id.local))
+
+    def _run_again(self) -> None:
+        cell = self._cell
         if cell.state is not lifecycle.CellState.RESTARTING:
             return  # it is being stopped
         self._step = _Step.UP
         self.error = None
+        self._because = 0, None
         cell.advance(lifecycle.CellEvent.STARTED)
         cell.reschedule()
-        self._tell(ChildStarted(key))
-
-    async def _start_again(self, attempt: int, error: BaseException | None) -> None:
-        cell = self._cell
-        cell.context = self._context.copy()
-        make, executor = self._make, cell.options.executor
-        instance: object = await construct(cell.dispatcher, make, (), {}, executor)
-        cell.instance = instance
-        if type(instance) is not cell.table.owner:
-            cell.table = MethodTable.of(type(instance), executor)
-        if self._snapshot is not _NOTHING and keeps_state(cell.table.owner):
-            await lifecycle.run_hook(cell, "restore", self._snapshot)
-        await lifecycle.run_hook(cell, "on_restart", error, attempt)
-        await lifecycle.run_hook(cell, "on_start", cell.actor_id)
+        self._tell(ChildStarted(cell.actor_id.local))
 
     # --- the end
 
@@ -274,91 +347,3 @@ class Keeper:
         if late:
             _log.error("actor %s: its hooks did not end; they are left behind", self._cell.label)
             task.cancel()
-
-
-def as_child_of(parent: Cell | None, options: ActorOptions, *, can_restart: bool) -> ActorOptions:
-    """The options of an actor; under a parent that supervises, the default is to be restarted."""
-    if parent is None or parent.options.supervisor is None or options.restart_policy is not None:
-        return options
-    policy = RestartPolicy.ON_FAILURE if can_restart else RestartPolicy.NEVER
-    return options.updated(ActorOptions(restart_policy=policy))
-
-
-def check_factory(
-    options: ActorOptions, factory: Callable[[], Any] | None, owner: type
-) -> ActorOptions:
-    """The options of a ready object.
-
-    Raises:
-        ValueError: it is to be restarted, and nothing is known that makes another object.
-    """
-    if options.restarts and factory is None:
-        assert options.restart_policy is not None
-        raise ValueError(
-            f"this {owner.__name__} is an instance already, so it cannot be made again for "
-            f"restart_policy={options.restart_policy.value!r}; spawn the class with its arguments, "
-            "or give a factory="
-        )
-    return options
-
-
-class Kept:
-    """The part of a `Cell` that fails, and may be restarted.
-
-    Attributes:
-        keeper: restarts it; None: nobody does.
-    """
-
-    if not TYPE_CHECKING:
-        __slots__ = ()  # those of the cell hold the attributes
-
-    if TYPE_CHECKING:
-        keeper: Keeper | None
-        dispatcher: Dispatcher
-        state: lifecycle.CellState
-
-        def stop(
-            self,
-            *,
-            grace_s: float = 0.0,
-            reason: ExitReason = ExitReason.NORMAL,
-            error: BaseException | None = None,
-        ) -> asyncio.Future[None]: ...
-
-    def falls_with(self, error: BaseException) -> bool:
-        """Whether the actor fails with what its code raised. Callable in any thread."""
-        return is_fatal(error) if self.keeper is None else fails_actor(error)
-
-    def crash(self, reason: ExitReason, error: BaseException | None = None) -> None:
-        """The actor has failed. It is restarted if its policy says so, otherwise stopped.
-
-        Nothing happens to one that is being stopped or restarted already.
-
-        Args:
-            reason: what its watchers hear if it is stopped.
-            error: what went wrong; ``on_restart`` gets it, and watchers its text.
-        """
-        if self.state not in _ALIVE:
-            return
-        keeper = self.keeper
-        fatal = error is not None and is_fatal(error)
-        if keeper is not None and keeper.may_restart(reason) and not fatal:
-            keeper.failed(reason, error)
-        else:
-            self.stop(reason=reason, error=error)
-
-    def finish(self, *, grace_s: float = 0.0) -> None:
-        """The actor ends itself. Under the policy ``always`` it is restarted.
-
-        Args:
-            grace_s: as for `Cell.stop`. At a restart the messages that wait are kept; those that
-                run may still finish.
-        """
-        keeper = self.keeper
-        if keeper is not None and keeper.may_restart(ExitReason.NORMAL):
-            keeper.failed(ExitReason.NORMAL, None, grace_s)
-        else:
-            self.stop(grace_s=grace_s)
-
-
-_ALIVE: Final = frozenset({lifecycle.CellState.STARTING, lifecycle.CellState.RUNNING})

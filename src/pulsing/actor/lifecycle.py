@@ -29,6 +29,8 @@ LEAVE_S: Final = 5.0
 class CellState(Enum):
     """How far the life of an actor has come."""
 
+    __hash__ = object.__hash__  # that of enums is slow
+
     STARTING = "starting"
     """``on_start`` runs; messages wait."""
     RUNNING = "running"
@@ -43,6 +45,8 @@ class CellState(Enum):
 
 class CellEvent(Enum):
     """What moves a cell from one state to the next."""
+
+    __hash__ = object.__hash__
 
     STARTED = "started"
     START_FAILED = "start_failed"

@@ -24,6 +24,8 @@ DEFAULT_WINDOW_S: Final = 60.0
 class RestartPolicy(Enum):
     """When an actor is restarted."""
 
+    __hash__ = object.__hash__  # that of enums is slow
+
     NEVER = "never"
     """What its code raises goes to the caller, and the actor goes on. (OTP: temporary.)"""
     ON_FAILURE = "on_failure"
@@ -167,7 +169,7 @@ def backoff_s(spec: ChildSpec, attempt: int, rng: random.Random) -> float:
         rng: the dice.
     """
     low, high = spec.min_backoff_s, spec.max_backoff_s
-    if high <= 0:
+    if low <= 0:
         return 0.0
     top = min(high, low * 2.0 ** min(attempt, _MAX_DOUBLINGS))
     return max(low, top * (0.5 + 0.5 * rng.random()))
