@@ -43,6 +43,15 @@ KUBERNETES = REPOSITORY / "deploy" / "kubernetes" / "pulsing.yaml"
             ],
         ),
         (
+            "own_process",
+            [
+                "21 * 2 = 42, on device 0",
+                "piece | by | piece",
+                "it crashed: was killed by SIGABRT",
+                "it runs again, in another process: True",
+            ],
+        ),
+        (
             "exits",
             [
                 "both guests were greeted",

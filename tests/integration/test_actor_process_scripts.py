@@ -113,3 +113,32 @@ def test_an_interrupted_program_ends_its_processes_quietly(tmp_path: Path) -> No
         assert program.wait(timeout=30) != 0
         until_gone(pid)
     assert "process_child" not in said
+
+
+def test_a_loop_that_was_closed_without_shutdown_leaves_no_process_to_the_next(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        _SCRIPT
+        + """
+async def first() -> int:
+    await pul.init()
+    return await (await Worker.spawn()).pid()
+
+async def second(pid: int) -> None:
+    await pul.init()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        print("gone")
+    await pul.shutdown()
+
+if __name__ == "__main__":
+    asyncio.run(second(asyncio.run(first())))
+""",
+        encoding="utf-8",
+    )
+    done = run(str(script))
+    assert done.returncode == 0, done.stderr
+    assert "gone" in done.stdout

@@ -7,5 +7,7 @@ HTTP frames or sockets. Reading order, from the outside: ``api``, ``system``, ``
 ``producers``, ``lifecycle``, ``timers``; what is built on it: ``behaviors``, ``scheduling``,
 ``family``, ``kinship``, ``watching``, ``watch``, ``watch_core``, ``naming``, ``groups``,
 ``dead_letters``, ``chain``, ``carried``, ``trace``, ``retrying``, ``once``;
+actors in processes: ``process_host``, ``stand_in``, ``actor_process``, ``process_link``,
+``process_start``, ``process_child``;
 then what happens between nodes: ``travel``, ``describe`` and the ``remote_*`` files.
 """

@@ -207,7 +207,7 @@ def arrived(
             return system.place(cell)
         target: Target = gone(system.dispatcher, actor_id, name)
         return Place(system, target, actor_id, name=name, class_name=class_name)
-    process = system.process_of(actor_id.node)
+    process = system.process_of(actor_id.node) if system.processes else None
     if process is not None:
         target = process.target(f"@{actor_id}")
         return Place(system, target, actor_id, name=name, class_name=class_name)

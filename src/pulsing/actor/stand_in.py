@@ -131,7 +131,7 @@ async def _answer(process: ActorProcess, call: Call[Any]) -> Any:
         raise
 
 
-class _InProcess(Exception):  # noqa: N818 - like RemoteTraceback
+class _InProcess(Exception):
     """The traceback of an exception that the code of this very actor raised, in its process."""
 
 

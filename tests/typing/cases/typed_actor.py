@@ -38,6 +38,9 @@ async def spawning() -> None:
     assert_type(await Counter.spawn(10, name="c"), Counter)
     assert_type(await Counter.spawn(10, name="c", public=False), Counter)
     assert_type(await Counter.options(name="c", max_concurrency=1).spawn(init=3), Counter)
+    in_process = Counter.options(executor="process", env={"A": "1", "B": None})
+    assert_type(await in_process.spawn(10), Counter)
+    Counter.options(env={"A": 1})  # E:
     assert_type(await Counter.spawn(10, placement="remote"), Counter)
     assert_type(await Counter.options(placement="label:gpu").spawn(10), Counter)
     assert_type(await pul.spawn(Counter, 10, placement="remote"), Counter)
