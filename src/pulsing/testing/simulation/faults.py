@@ -7,6 +7,7 @@ it says, a schedule can be played: a verb on a node that is not in the state for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -155,9 +156,7 @@ def _churn(simulation: Simulation, what: str) -> None:
             simulation.register(int(slot), name)
 
     for number in range(int(changes)):
-        simulation.at(
-            simulation.now + number * _CHURN_EVERY_S, lambda number=number: change(number)
-        )
+        simulation.at(simulation.now + number * _CHURN_EVERY_S, partial(change, number))
 
 
 def _partition(simulation: Simulation, what: str) -> None:
