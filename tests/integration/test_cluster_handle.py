@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pulsing as pul
-from pulsing.testing import LocalCluster, assert_no_leaks, pulsing_cluster
-from pulsing.testing.handle import REPORTS, NodeState
+from pulsing.testing import LocalCluster, assert_no_leaks, pulsing_cluster, reports
+from pulsing.testing.handle import NodeState
 from tests.integration import hosted
 
 if TYPE_CHECKING:
@@ -189,12 +189,12 @@ async def test_waiting_for_what_never_happens_tells_how_the_cluster_is() -> None
 
 
 async def test_a_block_that_fails_leaves_a_report_for_the_test_run() -> None:
-    REPORTS.clear()
+    reports.FAILED.clear()
     with pytest.raises(LookupError):
         async with pulsing_cluster(2, seed=99):
             raise LookupError
-    (report,) = REPORTS
-    REPORTS.clear()
+    (report,) = reports.FAILED
+    reports.FAILED.clear()
     assert "seed 99" in report
     assert "believes: node-0 Alive, node-1 Alive" in report
 

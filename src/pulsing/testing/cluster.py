@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from pulsing import clock
 from pulsing.testing.fabric import Fabric
 from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
-from pulsing.testing.leaks import assert_nothing_left
+from pulsing.testing.leaks import Leaks
+from pulsing.testing.reports import actor_lines
 from pulsing.testing.sightings import Sighting
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class LocalCluster(ClusterHandle[LocalNode]):
             Default: the timings for one machine (``network="local"``).
         seed: of the dice for faults.
         converge: wait until they have converged before the block begins.
-        check_leaks: no task and no thread may be left when the block has ended without an error.
+        check_leaks: no task, no thread and no socket that was opened meanwhile may be left at the
+            end.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         self._converge = converge
         self._check_leaks = check_leaks
         self._ending: set[asyncio.Task[None]] = set()
-        self._tasks_before = frozenset(asyncio.all_tasks())
+        self._leaks = Leaks()
         self._closed = False
 
     # --- life
@@ -94,7 +96,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
         """End all nodes, without goodbyes.
 
         Raises:
-            AssertionError: a task or a thread is left.
+            AssertionError: a task, a thread or a socket is left.
         """
         if self._closed:
             return
@@ -109,7 +111,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
             await asyncio.wait(self._ending)
         await self._fabric.close()
         if self._check_leaks:
-            await assert_nothing_left(allowed_tasks=self._tasks_before)
+            await self._leaks.assert_none()
 
     async def add(self, count: int = 1) -> list[LocalNode]:
         """Start more nodes, all at once, which join the others."""
@@ -241,7 +243,7 @@ class LocalCluster(ClusterHandle[LocalNode]):
 
     def _details(self, node: LocalNode) -> list[str]:
         system = node.running_system
-        return [] if system is None else [f"  actors: {system.actor_count}"]
+        return [] if system is None else actor_lines(system.actors())
 
 
 async def _end_at_once(system: ActorSystem) -> None:

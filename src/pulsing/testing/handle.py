@@ -11,11 +11,13 @@ import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from pulsing import clock
 
+from . import reports
 from .sightings import ALIVE, PRESENT, Sighting
 
 if TYPE_CHECKING:
@@ -88,27 +90,29 @@ class ClusterHandle(ABC, Generic[N]):
     ``cluster[i]`` is a node. Verbs without ``await`` take effect before they return.
 
     Args:
-        seed: of the dice for faults; default: a random one, which `report` tells.
+        seed: of the dice for faults; default: that of ``--pulsing-seed``, or a random one, which
+            `report` tells.
 
     Attributes:
         seed: the one in use.
     """
 
-    shown_events: ClassVar[int] = 20
-    """So many changes of each node are in `report`, the last ones."""
-
     def __init__(self, seed: int | None = None) -> None:
+        seed = reports.OPTIONS.seed if seed is None else seed
         self.seed = random.randrange(1 << 32) if seed is None else seed  # noqa: S311 - no secret
         self._nodes: list[N] = []
+        self._open = ExitStack()
 
     # --- life
 
     async def __aenter__(self) -> Self:
         try:
             await self._start()
-        except BaseException:
+        except BaseException:  # its __aexit__ will not be called
+            reports.FAILED.append(self.report())
             await self.close()
             raise
+        self._open.enter_context(reports.reported(self.report))
         return self
 
     async def __aexit__(
@@ -117,8 +121,10 @@ class ClusterHandle(ABC, Generic[N]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._open.close()
         if error is not None and not isinstance(error, asyncio.CancelledError):
-            REPORTS.append(self.report())
+            await self._look_inside()
+            reports.FAILED.append(self.report())
         await self.close()
 
     @abstractmethod
@@ -259,6 +265,7 @@ class ClusterHandle(ABC, Generic[N]):
         """Who believes what of whom, and the last changes of each node."""
         names = {each.node_id: each.name for each in self._nodes if each.node_id}
         lines = [f"{type(self).__name__} of {len(self)} nodes, seed {self.seed}"]
+        shown = reports.OPTIONS.shown_events or 0  # 0: the slice below is all of them
         for node in self._nodes:
             lines.append(repr(node)[1:-1])
             believed = ", ".join(
@@ -270,7 +277,7 @@ class ClusterHandle(ABC, Generic[N]):
             lines += [
                 f"  {each.at:.3f}  {names.get(each.node_id, each.name)} {each.status}"
                 f" (incarnation {each.incarnation})"
-                for each in node.sightings[-self.shown_events :]
+                for each in node.sightings[-shown:]
             ]
         return "\n".join(lines)
 
@@ -278,12 +285,11 @@ class ClusterHandle(ABC, Generic[N]):
         """More lines about a node for `report`, indented."""
         return []
 
+    async def _look_inside(self) -> None:
+        """Find out what `report` is to say, where that has to be asked for."""
+
 
 def agree(nodes: Sequence[ClusterNode]) -> bool:
     """Whether nodes believe exactly each other to be present, and alive."""
     wanted = dict.fromkeys((each.node_id for each in nodes), ALIVE)
     return all(each.present == wanted for each in nodes)
-
-
-REPORTS: Final[list[str]] = []
-"""Reports of clusters whose block ended by an exception; the pytest plugin takes them."""

@@ -49,27 +49,49 @@ async def assert_no_leaks(*, within_s: float = 1.0) -> AsyncGenerator[None]:
         AssertionError: names what is left: tasks with where they stand, threads, sockets with
             their addresses. Sockets and files are seen where ``/proc`` is.
     """
-    loop = asyncio.get_running_loop()
-    tasks = frozenset(asyncio.all_tasks())
-    threads = frozenset(threading.enumerate())
-    before = _open_files()
+    leaks = Leaks()
+    yield
+    await leaks.assert_none(within_s=within_s, files=True)
 
-    def new_threads() -> list[threading.Thread]:
+
+class Leaks:
+    """What is left of what was started since this was made, on the running loop."""
+
+    def __init__(self) -> None:
+        self._tasks = frozenset(asyncio.all_tasks())
+        self._threads = frozenset(threading.enumerate())
+        self._files = _open_files()
+
+    async def assert_none(self, *, within_s: float = 1.0, files: bool = False) -> None:
+        """Wait until no new task, thread or socket is left.
+
+        Args:
+            within_s: how long what is ending may take.
+            files: nor any other open file.
+
+        Raises:
+            AssertionError: names what is left, as `assert_no_leaks` does.
+        """
+        await _wait_for_tasks_and_threads(self._tasks, self._new_threads, within_s)
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + within_s
+        while left := self._new_files(files=files):
+            if loop.time() >= give_up_at:
+                raise AssertionError(
+                    "left open after the block: " + "; ".join(sorted(map(_described, left)))
+                )
+            await asyncio.sleep(0.005)
+
+    def _new_threads(self) -> list[threading.Thread]:
         return [
             each
             for each in threading.enumerate()
-            if each not in threads and not each.name.startswith(_OF_THE_LOOP)
+            if each not in self._threads and not each.name.startswith(_OF_THE_LOOP)
         ]
 
-    yield
-    await _wait_for_tasks_and_threads(tasks, new_threads, within_s)
-    give_up_at = loop.time() + within_s
-    while left := _open_files() - before:
-        if loop.time() >= give_up_at:
-            raise AssertionError(
-                "left open after the block: " + "; ".join(sorted(map(_described, left)))
-            )
-        await asyncio.sleep(0.005)
+    def _new_files(self, *, files: bool) -> set[tuple[int, str]]:
+        new = _open_files() - self._files
+        return {each for each in new if files or each[1].startswith("socket:")}
 
 
 async def _wait_for_tasks_and_threads(

@@ -54,6 +54,7 @@ class Observer:
         self._tasks: dict[str, Callable[..., Awaitable[Any]]] = {
             "members": self._members,
             "names": self._names,
+            "actors": self._actors,
             "spawn": self._spawn,
             "stop": self._stop,
             "call": self._call,
@@ -118,6 +119,9 @@ class Observer:
 
     async def _names(self) -> list[dict[str, Any]]:
         return await self._system.all_named_actors()
+
+    async def _actors(self) -> list[dict[str, Any]]:
+        return [{**each, "metadata": {}} for each in self._system.actors()]
 
     async def _spawn(self, cls: str, name: str | None, args: list[Any]) -> str:
         module, _, attribute = cls.partition(":")

@@ -6,12 +6,12 @@ plugin for asynchronous tests, and with ``asyncio.run``. Pulsing is imported whe
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+from pulsing.testing import reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -44,26 +44,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=None,
         metavar="N",
-        help="seed of the dice for faults in pulsing_cluster (default: random, told on failure)",
+        help="seed of whatever is left to chance where a test names none: faults in clusters "
+        "(default: random, told on failure) and runs in virtual time (default: 0)",
     )
     group.addoption(
         "--pulsing-trace",
         action="store_true",
-        help="show every change of membership when a test with pulsing_cluster fails",
+        help="show every change of membership when a test with a cluster fails",
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the options be known, to the processes of pytest-xdist as well."""
+    before = reports.OPTIONS.seed, reports.OPTIONS.trace
+    reports.OPTIONS.seed = config.getoption("--pulsing-seed")
+    reports.OPTIONS.trace = bool(config.getoption("--pulsing-trace"))
+
+    def restore() -> None:
+        reports.OPTIONS.seed, reports.OPTIONS.trace = before
+
+    config.add_cleanup(restore)
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    call: pytest.CallInfo[None],
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to the report of a failed test how its clusters were."""
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test how its clusters and systems were."""
     report = yield
-    handle = sys.modules.get("pulsing.testing.handle")
-    if handle is not None and call.when == "call":
-        texts, handle.REPORTS[:] = list(handle.REPORTS), []
-        if report.failed:
-            report.sections += [("pulsing cluster", text) for text in texts]
+    if report.failed:
+        report.sections += [("pulsing cluster", text) for text in reports.take()]
+    reports.FAILED.clear()
     return report
 
 
@@ -102,14 +111,11 @@ def pulsing_system() -> Callable[..., AbstractAsyncContextManager[ActorSystem]]:
 
 
 @pytest.fixture
-def pulsing_cluster(request: pytest.FixtureRequest) -> Callable[..., Any]:
+def pulsing_cluster() -> Callable[..., Any]:
     """Makes a cluster of so many nodes for the time of an ``async with``.
 
-    It is `pulsing.testing.pulsing_cluster`, with the same arguments, and with the seed of
-    ``--pulsing-seed``.
+    It is `pulsing.testing.pulsing_cluster`, with the same arguments.
     """
-    from pulsing.testing.handle import ClusterHandle
     from pulsing.testing.system import pulsing_cluster
 
-    ClusterHandle.shown_events = 1_000_000 if request.config.getoption("--pulsing-trace") else 20
-    return partial(pulsing_cluster, seed=request.config.getoption("--pulsing-seed"))
+    return pulsing_cluster

@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from .control import FD_VARIABLE, Control, NodeGone
+from .control import FD_VARIABLE, Control, NodeGone, NodeRefused
 from .fabric import Fabric
 from .handle import ClusterHandle, ClusterNode, NodeState
 from .namespaces import NamespaceNetwork
 from .node import NodeFailed, NodeProcess
+from .reports import actor_lines
 from .sightings import Sighting
 
 PORT_IN_NAMESPACE: Final = 7600
 _SEEDS: Final = 3
+_ANSWERS_WITHIN_S: Final = 2.0
 
 
 class ProcessNode(ClusterNode):
@@ -31,6 +33,7 @@ class ProcessNode(ClusterNode):
         self.process: NodeProcess | None = None
         self.control: Control | None = None
         self.heard_hello = asyncio.Event()
+        self.inside: list[str] = []
 
     @property
     def pid(self) -> int:
@@ -335,4 +338,14 @@ class ProcessCluster(ClusterHandle[ProcessNode]):
 
     def _details(self, node: ProcessNode) -> list[str]:
         errors = node.process.errors if node.process is not None else ""
-        return [f"  | {line}" for line in errors.splitlines()[-10:]]
+        return node.inside + [f"  | {line}" for line in errors.splitlines()[-10:]]
+
+    async def _look_inside(self) -> None:
+        async def look(node: ProcessNode) -> None:
+            try:
+                async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                    node.inside = actor_lines(await node.ask("actors"))
+            except (TimeoutError, NodeGone, NodeRefused) as error:
+                node.inside = [f"  its actors are unknown: {str(error) or 'it does not answer'}"]
+
+        await asyncio.gather(*map(look, self.running))

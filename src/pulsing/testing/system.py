@@ -31,19 +31,32 @@ async def pulsing_system(
         config: everything; the others win over it.
 
     Raises:
-        AssertionError: the process has a node already.
+        AssertionError: the process has a node already, or a task, a thread or a socket is left.
     """
     # Late: every pytest run where Pulsing is installed imports this package.
     from pulsing.actor import api
     from pulsing.config import SystemConfig
+    from pulsing.testing import reports
+    from pulsing.testing.leaks import Leaks
 
     assert not api.is_initialized(), "this process has a node already; a test left it running"
     config = config if config is not None else SystemConfig()
+    leaks = Leaks()
     system = await api.init(addr, passphrase=passphrase, config=config)
+
+    def report() -> str:
+        lines = [f"the node {system.node_id[:8]} of this process"]
+        return "\n".join(lines + reports.actor_lines(system.actors()))
+
     try:
-        yield system
+        with reports.reported(report):
+            yield system
+    except Exception:
+        reports.FAILED.append(report())
+        raise
     finally:
         await api.shutdown()
+    await leaks.assert_none()
 
 
 @overload

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from pulsing.addresses import split_host_port
 from pulsing.testing.faults import Faults
 from pulsing.testing.handle import ClusterHandle, ClusterNode, NodeState
+from pulsing.testing.reports import actor_lines
 from pulsing.testing.sightings import Sighting
 from pulsing.testing.virtual_loop import HOME, VirtualLoop, current_virtual_loop
 from pulsing.testing.virtual_run import run_virtual
@@ -294,11 +295,7 @@ class VirtualCluster(ClusterHandle[VirtualNode]):
     def _details(self, node: VirtualNode) -> list[str]:
         if not node.node_id:
             return []
-        return [
-            f"  actor {actor['name']} ({actor['class']}) {actor['state']}: "
-            f"{actor['queued']} queued, {actor['running']} running"
-            for actor in node.system.actors()
-        ]
+        return actor_lines(node.system.actors())
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +319,7 @@ def run_virtual_cluster(
     nodes: int,
     scenario: Callable[[VirtualCluster], Awaitable[T]],
     *,
-    seed: int = 0,
+    seed: int | None = None,
     limit_s: float = 7200.0,
     **options: Any,
 ) -> VirtualRun[T]:
@@ -331,7 +328,8 @@ def run_virtual_cluster(
     Args:
         nodes: how many it begins with.
         scenario: what happens to it.
-        seed: decides everything that is left to chance. Errors name it.
+        seed: decides everything that is left to chance. Errors name it. Default: as of
+            `run_virtual`.
         limit_s: virtual seconds after which the run is given up.
         options: for `VirtualCluster`.
 

@@ -13,6 +13,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from pulsing import chance, clock
 from pulsing.actor.threadsafe import running_loop
+from pulsing.testing.reports import OPTIONS
 from pulsing.testing.virtual_loop import Deadlock, VirtualLoop
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ _CLEANUP_S: Final = 3600.0
 def run_virtual(
     main: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]],
     *,
-    seed: int = 0,
+    seed: int | None = None,
     limit_s: float = 7200.0,
 ) -> T:
     """Run a coroutine to its end on a `VirtualLoop`: ``asyncio.run`` without waiting.
@@ -35,6 +36,7 @@ def run_virtual(
     Args:
         main: a coroutine, or a function that makes it.
         seed: decides everything that is left to chance; named in the notes of every error.
+            Default: that of ``--pulsing-seed``, or 0.
         limit_s: virtual seconds after which it is given up.
 
     Returns:
@@ -49,6 +51,8 @@ def run_virtual(
         if not callable(main):
             main.close()
         raise RuntimeError("run_virtual makes a loop of its own, and another loop is running here")
+    if seed is None:
+        seed = OPTIONS.seed or 0
     loop = VirtualLoop(seed=seed, limit_s=limit_s)
     coroutine = main() if callable(main) else main
     with ExitStack() as stack:
@@ -65,7 +69,7 @@ def run_virtual(
 
 
 def virtual_time(
-    *, seed: int = 0, limit_s: float = 7200.0
+    *, seed: int | None = None, limit_s: float = 7200.0
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]:
     """Make an ``async def`` test an ordinary one that runs in virtual time, whatever the plugins.
 
