@@ -16,9 +16,11 @@ Calls from outside actors have none, unless a trace or such travels with them. T
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from pulsing.actor.carried import CARRIERS, carried
 from pulsing.actor.chain import CHAIN, chain_of
+from pulsing.actor.invocation import RUNNING
 from pulsing.actor.refs import ActorRef
 from pulsing.errors import PulsingRuntimeError
 from pulsing.ids import ActorId
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pulsing.actor.deadline import Scope
     from pulsing.actor.invocation import Invocation
     from pulsing.actor.system import ActorSystem
+    from pulsing.wire import Codec
 
 ORIGIN: Final = "f"
 
@@ -46,6 +49,46 @@ def meta_of(scope: Scope | None, *, waits: bool) -> dict[str, Any] | None:
         if meta and waits:
             meta[CHAIN] = chain_of(scope)
     return carried(meta) if CARRIERS else meta or None
+
+
+def packed_meta(scope: Scope | None, codec: Codec, *, waits: bool) -> dict[str, Any] | bytes | None:
+    """The same, ready to be put into an envelope.
+
+    For nearly all calls of an actor it says the same, and then it is encoded once.
+    """
+    if CARRIERS:
+        return meta_of(scope, waits=waits)
+    cell = None if scope is None else scope.cell
+    if cell is None or (waits and not _is_first(scope)):
+        return meta_of(scope, waits=waits)
+    known = _packed[waits]
+    packed = known.get(cell)
+    if packed is None:
+        meta = meta_of(scope, waits=waits)
+        if meta is None:
+            return None
+        body = codec.encode(meta)
+        assert isinstance(body, bytes), "text and numbers"
+        packed = known[cell] = body
+    return packed
+
+
+_packed: Final[tuple[WeakKeyDictionary[Cell, bytes], ...]] = (
+    WeakKeyDictionary(),
+    WeakKeyDictionary(),
+)
+
+
+def _is_first(scope: Scope | None) -> bool:
+    """Whether the chain of a call made in a scope has one link, and nothing else to say."""
+    invocation = None if scope is None else scope.invocation
+    return (
+        invocation is not None
+        and invocation.caller is None
+        and invocation.meta is None
+        and invocation.stage is RUNNING
+        and not invocation.cell.exclusive
+    )
 
 
 def forwarded_meta(scope: Scope | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pulsing import clock
-from pulsing.actor.beside import meta_of
+from pulsing.actor.beside import meta_of, packed_meta
 from pulsing.actor.call import DEFAULT_TIMEOUT, RAW_METHOD
 from pulsing.actor.carried import CARRIERS
 from pulsing.actor.deadline import SCOPE
@@ -144,9 +144,10 @@ class RemoteTarget:
                 deadline = inherited
                 timeout_ms = max(0, int((inherited - now) * 1000))
         reply = RemoteReply(self, call.method, deadline)
-        meta = meta_of(scope, waits=True)
-        if call.key is not None:
-            meta = {**(meta or {}), KEY: call.key}
+        if call.key is None:
+            meta = packed_meta(scope, self.codec, waits=True)
+        else:
+            meta = {**(meta_of(scope, waits=True) or {}), KEY: call.key}
         self._send(reply, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return reply
 
@@ -166,7 +167,7 @@ class RemoteTarget:
         request = ItemsRequest(self, call.method, deadline)
         items = RemoteItems(dispatcher, request.source, request.leave)
         block = self._block("ask", call.method, call.buffer)
-        meta = meta_of(scope, waits=True)
+        meta = packed_meta(scope, self.codec, waits=True)
         self._send(request, block, [timeout_ms, call.kwargs or None, meta, *call.args])
         return items
 
@@ -183,7 +184,7 @@ class RemoteTarget:
             message.sender = scope.cell
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
-        meta = meta_of(scope, waits=False)
+        meta = packed_meta(scope, self.codec, waits=False)
         envelope = [None, kwargs or None, meta, *args]
         if _get_running_loop() is dispatcher.loop:
             self._send(message, block, envelope)

@@ -153,6 +153,8 @@ class RemoteInvocation(Invocation, ServerStream):
             if (
                 keywords is not None or meta is not None or type(timeout_ms) is not int
             ) or not 0 <= timeout_ms <= _MAX_TIMEOUT_MS:
+                if isinstance(meta, bytes):
+                    meta = host.codec.decode(meta)  # see `pulsing.actor.beside.packed_meta`
                 _check_envelope(timeout_ms, keywords, meta)
         except PulsingError as error:
             self.refuse(error)
