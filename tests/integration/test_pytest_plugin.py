@@ -121,6 +121,194 @@ def test_passes_after_it(pulsing_cluster):
 def test_fails_without_a_cluster():
     assert False
 """
+LEFTOVERS = """
+import os, threading
+from pathlib import Path
+
+def sockets():
+    found = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    return sorted(each for each in found if each.startswith("socket:"))
+
+BEFORE = sockets()
+
+def test_fails_in_the_middle(pulsing_cluster):
+    async def main():
+        async with pulsing_cluster(3) as cluster:
+            await cluster[0].system.spawn(Counter, name="counter")
+            cluster.partition([0], [1, 2])
+            cluster.freeze(1)
+            asyncio.create_task(asyncio.sleep(60))
+            assert False, "on purpose"
+    asyncio.run(main())
+
+def test_fails_with_a_system(pulsing_system):
+    async def main():
+        async with pulsing_system("127.0.0.1:0") as system:
+            await system.spawn(Counter, name="lonely")
+            assert False, "on purpose"
+    asyncio.run(main())
+
+def test_nothing_is_left(pulsing_system):
+    assert not pul.is_initialized()
+    assert [each for each in threading.enumerate() if each.name.startswith("pulsing")] == []
+    assert sockets() == BEFORE
+    async def main():
+        async with pulsing_system() as system:
+            assert await (await system.spawn(Counter)).incr() == 1
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="sockets are not to be listed here")
+def test_failing_tests_leave_nothing_behind_for_the_next(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, LEFTOVERS)
+    assert "2 failed, 1 passed" in done.stdout, done.stdout
+    assert re.search(r"actor actors/lonely \(\S+\.Counter\) \w+: 0 queued, 0 running", done.stdout)
+
+
+def test_a_failed_test_shows_actors_mailboxes_and_the_last_events(tmp_path: Path) -> None:
+    source = """
+@pul.remote
+class Slow:
+    async def work(self):
+        await asyncio.Event().wait()
+
+async def hurt(cluster):
+    slow = await cluster[0].system.spawn(Slow, name="slow")
+    for _ in range(3):
+        slow.work.tell()
+    await asyncio.sleep(0.05)
+    assert False, "on purpose"
+
+def test_fails(pulsing_cluster):
+    async def main():
+        async with pulsing_cluster(2) as cluster:
+            await hurt(cluster)
+    asyncio.run(main())
+"""
+    done = run_pytest(tmp_path, source)
+    assert "1 failed" in done.stdout
+    line = r"actor actors/slow \(\S+\.Slow\) \w+: (\d+) queued, (\d+) running"
+    found = re.search(line, done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) + int(found[2]) == 3
+    assert re.search(r"\d+\.\d{3}  node-1 Alive \(incarnation 0\)", done.stdout)
+
+
+def test_a_cluster_of_processes_shows_its_actors_too(tmp_path: Path) -> None:
+    source = """
+def test_fails(pulsing_cluster):
+    async def main():
+        async with pulsing_cluster(1, processes=True) as cluster:
+            assert False, "on purpose"
+    asyncio.run(main())
+"""
+    done = run_pytest(tmp_path, source)
+    assert "ProcessCluster of 1 nodes" in done.stdout
+    assert "actor testing/observer (pulsing.testing.observer.Observer)" in done.stdout
+
+
+def test_a_cluster_in_a_fixture_is_shown_when_its_test_fails(tmp_path: Path) -> None:
+    if importlib.util.find_spec("pytest_asyncio") is None:
+        pytest.skip("pytest_asyncio is not installed")
+    source = """
+import pytest_asyncio
+
+@pytest_asyncio.fixture
+async def cluster(pulsing_cluster):
+    async with pulsing_cluster(2) as cluster:
+        yield cluster
+
+@pytest.mark.asyncio
+async def test_fails(cluster):
+    assert len(cluster) == 3
+
+@pytest.mark.asyncio
+async def test_passes(cluster):
+    assert len(cluster) == 2
+"""
+    done = run_pytest(tmp_path, source, *PYTEST_ASYNCIO, "--asyncio-mode=strict")
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert len(re.findall(r"-+ pulsing cluster -+", done.stdout)) == 1
+    assert "LocalCluster of 2 nodes" in done.stdout
+
+
+VIRTUAL = """
+import random
+from pulsing import chance
+from pulsing.testing import run_virtual, virtual_time
+
+@virtual_time()
+async def test_virtual():
+    print("decorated", asyncio.get_running_loop().seed, chance.token_hex(8))
+
+def test_run():
+    run_virtual(test_virtual.__wrapped__)
+
+@virtual_time(seed=5)
+async def test_pinned():
+    print("pinned", asyncio.get_running_loop().seed)
+"""
+
+
+def test_the_seed_decides_what_happens_in_virtual_time(tmp_path: Path) -> None:
+    def said(*options: str) -> list[str]:
+        done = run_pytest(tmp_path, VIRTUAL, "-s", "-p", "no:randomly", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return re.findall(r"(?:decorated|pinned) .*\w", done.stdout)
+
+    plain, seeded = said(), said("--pulsing-seed", "42")
+    assert seeded == said("--pulsing-seed", "42")
+    assert plain == said("--pulsing-seed", "0")
+    assert plain[0] != seeded[0]
+    assert seeded[0].startswith("decorated 42 ")
+    assert seeded[1] == seeded[0]
+    assert seeded[2] == plain[2] == "pinned 5"
+
+
+def test_a_trace_shows_every_event(tmp_path: Path) -> None:
+    source = """
+def test_fails(pulsing_cluster):
+    async def main():
+        async with pulsing_cluster(1) as cluster:
+            for number in range(1, 13):
+                await cluster.add()
+                await cluster.converged()
+                cluster.kill(number)
+                await cluster.converged()
+            assert False
+    asyncio.run(main())
+"""
+
+    def events_of_the_first(*options: str) -> int:
+        out = run_pytest(tmp_path, source, *options).stdout
+        told = out[out.index("node-0 ") : out.index("\nnode-1 ")]
+        return len(re.findall(r"\(incarnation \d+\)", told))
+
+    assert events_of_the_first() == 20
+    assert events_of_the_first("--pulsing-trace") >= 25
+
+
+def test_tests_with_clusters_run_beside_each_other(tmp_path: Path) -> None:
+    if importlib.util.find_spec("xdist") is None:
+        pytest.skip("pytest-xdist is not installed")
+    source = """
+@pytest.mark.parametrize("number", range(8))
+def test_it(number, pulsing_cluster, worker_id):
+    async def main():
+        async with pulsing_cluster(2) as cluster:
+            counter = await cluster[0].system.spawn(Counter, name="counter")
+            there = await cluster[1].system.resolve("counter", timeout=5)
+            assert [await counter.incr(), await there.incr()] == [1, 2]
+            assert len(await cluster[0].system.members()) == 2
+            assert cluster.seed == 42
+    asyncio.run(main())
+"""
+    options = ["-p", "xdist", "-n", "3", "--pulsing-seed", "42"]
+    done = run_pytest(tmp_path, source, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 passed" in done.stdout
+    assert len(set(re.findall(r"\[gw(\d)\]", done.stdout))) > 1 or "3 workers" in done.stdout
 
 
 def test_a_failed_test_tells_how_its_cluster_was_and_leaves_nothing(tmp_path: Path) -> None:
