@@ -28,6 +28,7 @@ CLUSTER_TESTS = (
     "tests/integration/test_pytest_plugin.py",
 )
 BUSY = "while True: sum(range(10_000))"
+PASSED = re.compile(r" PASSED +\[ *\d+%\]$")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 RUN_MAY_TAKE_S = 1800.0
 
@@ -49,7 +50,7 @@ def files(patterns: list[str]) -> list[str]:
 
 def run_once(tests: list[str]) -> tuple[bool, str]:
     """Run the tests in a process of their own; whether all passed, and what it printed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
             command,
@@ -62,7 +63,8 @@ def run_once(tests: list[str]) -> tuple[bool, str]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        return False, f"{error.stdout}\nERROR timeout: not finished in {RUN_MAY_TAKE_S:g} s"
+        said = (error.stdout or b"").decode(errors="replace")
+        return False, f"{said}\nERROR timeout: not finished in {RUN_MAY_TAKE_S:g} s"
     return done.returncode == 0, done.stdout
 
 
@@ -95,7 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
             if not passed:
                 failed_runs += 1
                 failures.update(FAILED.findall(output) or ["no test: the run itself"])
-                print(output, flush=True)
+                kept = [line for line in lines if not PASSED.search(line)]
+                print("\n".join(kept), flush=True)
             if options.minutes is not None and time.monotonic() - began > options.minutes * 60:
                 break
     for test, count in failures.most_common():
