@@ -69,7 +69,7 @@ def play(simulation: Simulation, schedule: Iterable[Fault]) -> None:
 def drawn(
     dice: Random, nodes: int, seconds: float, *, every_s: float = 3.0, with_names: bool = True
 ) -> list[Fault]:
-    """A random schedule: each fault that lasts also ends, some after the schedule.
+    """A random schedule. What lasts ends later, but some of what ended stays so.
 
     Args:
         dice: to draw with.
@@ -102,6 +102,8 @@ def drawn(
         elif "register" in verb:
             what = f"{slot}:actors/a{dice.randrange(_NAMES)}"
         schedule.append(Fault(at, verb, what))
+        if verb in _FINAL and dice.random() < _STAYS_SO:
+            continue
         if (ending := _ENDS.get(verb)) is not None:
             end, takes = ending
             schedule.append(
@@ -227,6 +229,9 @@ _DRAWN: Final[Mapping[str, int]] = {
     "unregister": 4,
     "churn": 3,
 }
+_FINAL: Final = frozenset({"kill", "silence", "leave"})
+_STAYS_SO: Final = 0.2
+"""Now and then nobody takes the place of what ended: it must be noticed nevertheless."""
 _OF_NAMES: Final = frozenset({"register", "unregister", "churn"})
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "kill": ("restart", "same"),
