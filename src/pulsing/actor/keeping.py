@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pulsing.actor import lifecycle
@@ -24,6 +25,7 @@ from pulsing.actor.restart_policy import wants_restart
 from pulsing.actor.supervision import EACH_FOR_ITSELF, Supervision
 from pulsing.actor.supervisor_events import ChildEnded, ChildStarted, ChildStopped, StartFailed
 from pulsing.actor.threads import Job
+from pulsing.actor.turn import READY
 from pulsing.errors import ActorStopped
 
 if TYPE_CHECKING:
@@ -37,7 +39,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _NOTHING: Final = object()
-_FIRST_HOOKS: Final = ("on_restart", "on_start")
+
+
+@lru_cache(maxsize=1024)
+def has_last_hooks(owner: type[Any]) -> bool:
+    """Whether something of an instance runs at its end."""
+    return hasattr(owner, "on_stop") or keeps_state(owner)
+
+
+@lru_cache(maxsize=1024)
+def has_first_hooks(owner: type[Any]) -> bool:
+    """Whether something of an instance runs at its start, besides its constructor."""
+    return hasattr(owner, "on_restart") or hasattr(owner, "on_start")
 
 
 class _Step(Enum):
@@ -198,8 +211,7 @@ class Keeper:
             self._timer = None
         if cell.stash is not None:  # what a job in a thread gave back came later, and is there
             cell.stash.restore()
-        owner = cell.table.owner
-        if cell.children or hasattr(owner, "on_stop") or keeps_state(owner):
+        if cell.children or has_last_hooks(cell.table.owner):
             self._step = _Step.CLEANING
             self._task = cell.dispatcher.keep(self._clean(), name=f"pulsing-end-{cell.label}")
         else:
@@ -249,12 +261,14 @@ class Keeper:
         if executor is Executor.PROCESS:
             self._task = dispatcher.keep(self._launch(), name=f"pulsing-restart-{cell.label}")
         elif is_quick(self._make, executor):
-            # Not here: this may be the last step of the code that failed.
-            dispatcher.loop.call_soon(self._make_here, context=dispatcher.context)
+            # Not here: this may be the last step of the code that failed. But in the same pump.
+            dispatcher.woken.append((dispatcher.context.copy(), self._make_here))
+            if not dispatcher.scheduled:
+                dispatcher.schedule()
         else:
             dispatcher.threads.submit(_Making(self, cell.context, self._make))
 
-    def _make_here(self) -> None:
+    def _make_here(self, _done: object) -> None:
         try:
             instance = self._cell.context.run(self._make)
         except BaseException as error:  # noqa: BLE001  # of the user's code
@@ -285,7 +299,7 @@ class Keeper:
         owner = type(instance)
         if owner is not cell.table.owner:
             cell.table = MethodTable.of(owner, cell.options.executor)
-        if self._snapshot is _NOTHING and not any(hasattr(owner, each) for each in _FIRST_HOOKS):
+        if self._snapshot is _NOTHING and not has_first_hooks(owner):
             self._run_again()
             return
         name = f"pulsing-restart-{cell.label}"
@@ -327,7 +341,8 @@ class Keeper:
         self.error = None
         self._because = 0, None
         cell.advance(lifecycle.CellEvent.STARTED)
-        cell.reschedule()
+        if cell.turn is not READY:
+            cell.reschedule()
         self._tell(ChildStarted(cell.actor_id.local))
 
     # --- the end
