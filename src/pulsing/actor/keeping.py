@@ -296,10 +296,10 @@ class Keeper:
             return
         cell = self._cell
         cell.instance = instance
-        owner = type(instance)
+        owner: type[Any] = type(instance)
         if owner is not cell.table.owner:
             cell.table = MethodTable.of(owner, cell.options.executor)
-        if self._snapshot is _NOTHING and not has_first_hooks(owner):
+        if self._snapshot is _NOTHING and not has_first_hooks(cell.table.owner):
             self._run_again()
             return
         name = f"pulsing-restart-{cell.label}"

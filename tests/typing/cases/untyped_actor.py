@@ -44,3 +44,24 @@ async def using(hinted: Counter) -> None:
     Counter("three")  # E:
     isinstance(local, Counter)
     hinted.incr(1)
+
+
+@pul.remote(
+    restart_policy="on_failure",
+    max_restarts=3,
+    restart_window=60.0,
+    min_backoff=0.1,
+    max_backoff=30.0,
+    supervisor=pul.supervisor("one_for_all", max_restarts=3, within=60.0),
+)
+class Kept:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+async def keeping() -> None:
+    await Kept.options(restart_policy="always").spawn("a")
+    await pul.spawn(object(), factory=object, restart_policy="on_failure", max_restarts=1)
+    Kept.options(max_restarts="many")  # E:
+    Kept.options(restarts=1)  # E:
+    pul.supervisor("one_for_all", max_restarts="many")  # E:
