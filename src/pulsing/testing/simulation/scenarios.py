@@ -21,6 +21,8 @@ from .simulation import Simulation
 
 Samples = dict[str, list[float]]
 _JOIN_BELOW: Final = 200
+_SUSPECTED_AFTER: Final = 1.8
+"""In probe intervals: by then some member suspects one that hangs, and nobody believes it dead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,10 +217,15 @@ def pauses(setting: Setting, seconds: float = 20.0) -> Samples:
 
 
 def suspended(setting: Setting, seconds: float = 60.0) -> Samples:
-    """All nodes are frozen for a while, as virtual machines are; nobody may be blamed for it."""
+    """All nodes are frozen for a while, as virtual machines are; nobody may be blamed for it.
+
+    One is frozen a little earlier, so that some are about to suspect it when they are.
+    """
     simulation = setting.simulation()
     samples: Samples = {"back_s": []}
     for _ in range(setting.rounds):
+        simulation.freeze(_anyone(simulation))
+        simulation.run_for(_SUSPECTED_AFTER * setting.swim.probe_interval_s)
         for slot in simulation.running():
             simulation.freeze(slot)
         simulation.run_for(seconds)
