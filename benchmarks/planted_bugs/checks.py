@@ -7,6 +7,7 @@ from random import Random
 from statistics import median
 from typing import Final, NamedTuple
 
+from pulsing.cluster.settings import SwimSettings
 from pulsing.testing.simulation import Simulation, scenarios
 from pulsing.testing.simulation.cores import CoreFactory
 from pulsing.testing.simulation.faults import drawn
@@ -122,7 +123,18 @@ def _many_names(make_core: CoreFactory) -> None:
         simulation.register(2, f"actors/{number}")
     simulation.run_for(1.0)
     simulation.heal()
+    simulation.settle(within_s=5.0)
+
+
+def _small_messages(make_core: CoreFactory) -> None:
+    """What there is to tell is many times larger than a message may be."""
+    settings = SwimSettings(max_message_bytes=4096)
+    simulation = Simulation(60, seed=_SEED, settings=settings, make_core=make_core)
     simulation.settle(within_s=30.0)
+    for slot in simulation.running():
+        for number in range(20):
+            simulation.register(slot, f"actors/{slot}/{number}")
+    simulation.run_until(simulation.names_agree, 30.0, "names disagree")
 
 
 def _quiet(make_core: CoreFactory) -> None:
@@ -236,6 +248,7 @@ CHECKS: Final = (
     Check("pauses", _pauses),
     Check("partition", _partition),
     Check("many names", _many_names),
+    Check("small messages", _small_messages),
     Check("busy no more", _busy_no_more),
     Check("suspected goodbye", _leave_under_suspicion),
     Check("two nodes", _two),

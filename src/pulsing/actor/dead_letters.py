@@ -147,7 +147,6 @@ class DeadLetters:
         key = object()
         self._listeners[key] = listener
 
-
         def end() -> None:
             self._listeners.pop(key, None)
 

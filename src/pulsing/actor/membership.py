@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pulsing.cluster.agent import MemberEvent
     from pulsing.cluster.members import Member, Registration
 
+
 class MemberEvents(Feed["MemberEvent"]):
     """Changes of members, one after another, from when this was made: ``async for event in ...``.
 

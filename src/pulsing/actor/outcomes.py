@@ -60,6 +60,13 @@ def _trim(error: BaseException) -> None:
 _OWN_MODULES: Final = frozenset(
     f"pulsing.actor.{name}"
     for name in (
-        "behaving", "dispatcher", "producers", "reply", "runner", "stand_in", "steps", "threads",
+        "behaving",
+        "dispatcher",
+        "producers",
+        "reply",
+        "runner",
+        "stand_in",
+        "steps",
+        "threads",
     )
 )
