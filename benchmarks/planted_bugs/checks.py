@@ -132,7 +132,7 @@ def _small_messages(make_core: CoreFactory) -> None:
     simulation = Simulation(60, seed=_SEED, settings=settings, make_core=make_core)
     simulation.settle(within_s=30.0)
     for slot in simulation.running():
-        for number in range(20):
+        for number in range(3):
             simulation.register(slot, f"actors/{slot}/{number}")
     simulation.run_until(simulation.names_agree, 30.0, "names disagree")
 
