@@ -10,7 +10,7 @@ from typing import Any, Final
 from .scenarios import Samples
 
 _UNITS: Final = {
-    "_bytes_per_s": "bytes/s",
+    "bytes_per_s": "bytes/s",
     "_per_s": "1/s",
     "_s": "s",
 }
