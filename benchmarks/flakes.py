@@ -65,7 +65,8 @@ def run_once(tests: list[str]) -> tuple[bool, str]:
     except subprocess.TimeoutExpired as error:
         said = (error.stdout or b"").decode(errors="replace")
         return False, f"{said}\nERROR timeout: not finished in {RUN_MAY_TAKE_S:g} s"
-    return done.returncode == 0, done.stdout
+    died = f"\nERROR run ended by signal {-done.returncode}" if done.returncode < 0 else ""
+    return done.returncode == 0, done.stdout + died
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
