@@ -152,7 +152,7 @@ async def test_a_delay_between_two_nodes_is_felt_by_their_calls_only() -> None:
         cluster.delay(0, 1, 40)
         began = time.monotonic()
         await call(cluster, 1, "echo")
-        assert time.monotonic() - began >= 0.08
+        assert time.monotonic() - began >= 0.075  # timers of uvloop fire up to 1 ms early
         cluster.heal()
         await call(cluster, 1, "echo")
 
