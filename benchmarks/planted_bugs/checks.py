@@ -236,8 +236,8 @@ def _partition(make_core: CoreFactory) -> None:
 
 
 CHECKS: Final = (
-    *map(_storm, range(3)),
     Check("quiet", _quiet),
+    *map(_storm, range(3)),
     Check("join", _join),
     Check("restart", _restart),
     Check("restart at once", _restart_at_once),
