@@ -1,6 +1,7 @@
 """Actors started on other nodes."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -140,7 +141,9 @@ async def test_a_node_that_cannot_be_reached_has_started_nothing_so_the_next_is_
             await Where.spawn(placement="n2", system=one)
 
 
-async def test_only_actor_classes_that_others_can_find_are_sent():
+async def test_only_actor_classes_that_others_can_find_are_sent(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as of a plain script
+
     class Local(pul.Actor):
         pass
 
