@@ -184,7 +184,9 @@ class RemoteTarget:
             message.sender = scope.cell
         block = self._block("tell", method, None)
         # How long the message may wait in the mailbox is not bounded: nobody waits for it.
-        meta = packed_meta(scope, self.codec, waits=False)
+        meta = None
+        if scope is not None or CARRIERS:
+            meta = packed_meta(scope, self.codec, waits=False)
         envelope = [None, kwargs or None, meta, *args]
         if _get_running_loop() is dispatcher.loop:
             self._send(message, block, envelope)
